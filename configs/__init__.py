@@ -1,0 +1,1 @@
+"""Typed settings, read once by whoever starts a process."""

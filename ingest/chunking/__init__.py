@@ -1,0 +1,1 @@
+"""Document -> chunks within the limits asked for."""

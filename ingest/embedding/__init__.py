@@ -1,0 +1,1 @@
+"""Texts -> vectors: the port, and its three adapters."""

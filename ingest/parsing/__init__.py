@@ -1,0 +1,1 @@
+"""Bytes -> Document. `registry.parse` is the only door."""
