@@ -1,0 +1,1 @@
+"""Every figure that Carrel claims, printed by a command: `python -m benchmarks NAME`."""
