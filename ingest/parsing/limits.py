@@ -1,8 +1,13 @@
 """Limits: how much one document may cost before it is refused. The values come from the settings."""
 
 from dataclasses import dataclass
+from mmap import mmap
 
 MEBIBYTE = 1 << 20
+
+# What every parser takes: the whole file, in memory or mapped (read-only). Both slice to `bytes`, have `find` and
+# `len`, and give a `memoryview` without a copy; an empty file cannot be mapped and comes as b"".
+Source = bytes | mmap
 
 
 @dataclass(frozen=True, slots=True)
