@@ -1,0 +1,1 @@
+"""What exists, what can be found, and who may ask."""

@@ -1,0 +1,1 @@
+"""What changes: rows in SQLite or PostgreSQL, behind one commit."""

@@ -1,0 +1,115 @@
+"""What can go wrong between a stored chunk and a ranked hit, and who can do something about it.
+
+RetrievalError
+├── CallerError               the request is to blame; `message`, `param` and `code` go to the caller
+│   ├── NotFound              no such object in the caller's project
+│   ├── InvalidInput          a value that cannot be accepted, and where it stands
+│   ├── NotAllowedNow         right in itself, but not in the object's present state
+│   ├── TooLarge              more bytes than a limit allows
+│   ├── NotAuthenticated      no key, or a wrong one
+│   ├── NotPermitted          a good key without the right
+│   └── QuotaExceeded         too much, too fast: come back later
+├── StorageError              blobs, segments and indexes
+│   ├── ObjectMissing         no such object in storage
+│   ├── ObjectExists          a conditional create met an object of that name
+│   ├── StorageFull           no room left: intake pauses until there is
+│   ├── StorageUnavailable    the bucket or the disk does not answer
+│   ├── SegmentDamaged        a segment's bytes disagree with its row
+│   └── IndexDamaged          an index's bytes disagree with its row: it is dropped and rebuilt
+└── CatalogError              the database
+    ├── CatalogUnavailable    it does not answer, or is locked for too long
+    ├── CatalogTooNew         its schema was written by a later release
+    └── LeaseLost             the claim was taken over: nothing of this attempt may be published
+"""
+
+from retrieval.ids import SegmentId
+
+
+class RetrievalError(Exception):
+    """Root of the tree."""
+
+
+class CallerError(RetrievalError):
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class NotFound(CallerError):
+    pass
+
+
+class InvalidInput(CallerError):
+    pass
+
+
+class NotAllowedNow(CallerError):
+    pass
+
+
+class TooLarge(CallerError):
+    pass
+
+
+class NotAuthenticated(CallerError):
+    pass
+
+
+class NotPermitted(CallerError):
+    pass
+
+
+class QuotaExceeded(CallerError):
+    def __init__(self, message: str, *, retry_after_seconds: float, code: str = "rate_limit_exceeded") -> None:
+        super().__init__(message, code=code)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StorageError(RetrievalError):
+    pass
+
+
+class ObjectMissing(StorageError):
+    pass
+
+
+class ObjectExists(StorageError):
+    pass
+
+
+class StorageFull(StorageError):
+    pass
+
+
+class StorageUnavailable(StorageError):
+    pass
+
+
+class SegmentDamaged(StorageError):
+    """A segment's bytes disagree with its catalog row; rebuild it, never patch it."""
+
+    def __init__(self, segment: SegmentId, reason: str) -> None:
+        super().__init__(f"segment {segment}: {reason}")
+        self.segment = segment
+
+
+class IndexDamaged(StorageError):
+    """An index's bytes disagree with its catalog row; search goes on without it until it is rebuilt."""
+
+
+class CatalogError(RetrievalError):
+    pass
+
+
+class CatalogUnavailable(CatalogError):
+    pass
+
+
+class CatalogTooNew(CatalogError):
+    pass
+
+
+class LeaseLost(CatalogError):
+    pass

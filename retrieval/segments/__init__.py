@@ -1,0 +1,1 @@
+"""What never changes: immutable files of embedded chunks."""

@@ -1,0 +1,1 @@
+"""Durable bytes: blobs, segments and indexes, in a folder or a bucket."""
