@@ -1,0 +1,177 @@
+"""Settings: default.toml, then a TOML file, then CARREL_* variables; typed, frozen, read once.
+
+A default has one home, `default.toml`, which is also its documentation. An unknown key or a wrong value is
+refused by the name under which it was given, all of them at once.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+PREFIX = "CARREL_"
+FILE_VARIABLE = "CARREL_CONFIG"
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message has one line for each."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, hide_input_in_errors=True)
+
+
+class Parsing(Section):
+    children: int = Field(ge=0)
+    source_bytes: int = Field(gt=0)
+    tokens: int = Field(gt=0)
+    pages: int = Field(gt=0)
+    expanded_bytes: int = Field(gt=0)
+    expansion_ratio: int = Field(gt=1)
+    archive_members: int = Field(gt=0)
+    nesting: int = Field(gt=0)
+    columns: int = Field(gt=0)
+    memory_bytes: int = Field(ge=256 << 20)
+    cpu_seconds: int = Field(gt=0)
+    wall_seconds: int = Field(gt=0)
+
+
+class Embedding(Section):
+    provider: Literal["local", "openai", "hashed"]
+    model: str = Field(min_length=1)
+    dimensions: int = Field(ge=0)
+    models_dir: Path
+    precision: Literal["int8", "fp32"]
+    threads: int = Field(ge=0)
+    base_url: str
+    upstream_key: str = Field(repr=False)
+    inputs_per_call: int = Field(ge=1, le=4096)
+    tokens_per_call: int = Field(ge=1)
+    concurrent_calls: int = Field(ge=1)
+    timeout_seconds: float = Field(gt=0)
+    give_up_after_seconds: float = Field(gt=0)
+    cache_bytes: int = Field(ge=0)
+    dollars_per_million_tokens: float = Field(ge=0)
+
+
+class Catalog(Section):
+    url: str = Field(repr=False)
+    pool_size: int = Field(ge=1)
+    busy_timeout_seconds: int = Field(ge=1)
+
+
+class Storage(Section):
+    url: str
+    endpoint: str
+    region: str
+    access_key_id: str
+    secret_access_key: str = Field(repr=False)
+    cache_bytes: int = Field(gt=0)
+
+
+class Search(Section):
+    recall_target: float = Field(gt=0.5, le=1)
+    code_from_rows: int = Field(ge=1000)
+    most_results: int = Field(ge=1, le=1000)
+    keyword_weight: float = Field(ge=0)
+
+
+class Settings(Section):
+    data_dir: Path
+    host: str = Field(min_length=1)
+    port: int = Field(ge=0, le=65535)
+    api_key: str = Field(repr=False)
+    parsing: Parsing
+    embedding: Embedding
+    catalog: Catalog
+    storage: Storage
+    search: Search
+
+
+Tree = dict[str, object]
+
+
+def defaults() -> Tree:
+    return tomllib.loads(resources.files("configs").joinpath("default.toml").read_text("utf-8"))
+
+
+def load_settings(environment: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:
+    """Read everything once. `file` wins over the file that CARREL_CONFIG names."""
+    environment = os.environ if environment is None else environment
+    named = environment.get(FILE_VARIABLE, "")
+    path = file or (Path(named) if named else None)
+    tree = defaults()
+    origins: dict[str, str] = {}
+    problems: list[str] = []
+    if path is not None:
+        _merge(tree, _read(path), origins, str(path), problems)
+    _merge_environment(tree, environment, origins, problems)
+    if problems:
+        raise SettingsError("\n".join(problems))
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        lines = []
+        for detail in error.errors(include_input=False, include_url=False):
+            key = ".".join(str(part) for part in detail["loc"])
+            lines.append(f"{origins.get(key, 'default.toml')}: {key}: {detail['msg']}")
+        raise SettingsError("\n".join(lines)) from None  # the cause would print a key's value
+
+
+def variables() -> dict[str, tuple[str, ...]]:
+    """Every environment variable understood, and the key that it sets."""
+    names: dict[str, tuple[str, ...]] = {}
+    for key, value in defaults().items():
+        paths = [(key, inner) for inner in value] if isinstance(value, dict) else [(key,)]
+        names |= {PREFIX + "_".join(path).upper(): path for path in paths}
+    return names
+
+
+def _read(path: Path) -> Tree:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: is not TOML: {error}") from error
+
+
+def _merge(tree: Tree, given: Tree, origins: dict[str, str], source: str, problems: list[str]) -> None:
+    for key, value in given.items():
+        known = tree.get(key)
+        if key not in tree:
+            problems.append(f"{source}: {key}: there is no such setting")
+        elif isinstance(known, dict):
+            if not isinstance(value, dict):
+                problems.append(f"{source}: {key}: must be a table, [{key}]")
+                continue
+            for inner, inner_value in value.items():
+                if inner not in known:
+                    problems.append(f"{source}: {key}.{inner}: there is no such setting")
+                known[inner] = inner_value
+                origins[f"{key}.{inner}"] = source
+        else:
+            tree[key] = value
+            origins[key] = source
+
+
+def _merge_environment(
+    tree: Tree, environment: Mapping[str, str], origins: dict[str, str], problems: list[str]
+) -> None:
+    known = variables()
+    for name in sorted(name for name in environment if name.startswith(PREFIX) and name != FILE_VARIABLE):
+        path = known.get(name)
+        if path is None:
+            problems.append(f"{name}: there is no such setting")
+            continue
+        branch = tree
+        for part in path[:-1]:
+            inner = branch[part]
+            assert isinstance(inner, dict)
+            branch = inner
+        branch[path[-1]] = environment[name]
+        origins[".".join(path)] = name
