@@ -50,11 +50,13 @@ OWNERS = {
 PACKAGES = [name for name in MAY_IMPORT if (ROOT / name).is_dir()]
 
 
-def modules() -> Iterator[tuple[str, Path]]:
+def modules() -> list[tuple[str, Path]]:
+    found = []
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
-            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+            found.append((".".join(parts[:-1] if parts[-1] == "__init__" else parts), path))
+    return found
 
 
 def imports(path: Path) -> Iterator[tuple[str, int, bool]]:
@@ -91,7 +93,7 @@ def test_a_module_keeps_the_house_rules_of_imports(module: str, path: Path) -> N
         where = f"{path.relative_to(ROOT)}:{line}"
         top = imported.split(".")[0]
         assert not in_function, f"{where}: import of {imported} inside a function"
-        if top == "configs" and room != "carrel" and room != "configs":
+        if top == "configs" and room not in {"carrel", "configs"}:
             assert within(module, MAY_READ_SETTINGS), f"{where}: {module} may not read settings"
         elif top in MAY_IMPORT and top != room:
             assert within(imported, MAY_IMPORT[room]), f"{where}: {room} may not import {imported}"
