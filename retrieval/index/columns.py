@@ -1,0 +1,163 @@
+"""Attributes as columns: one typed array a key, so that a filter is decided for all documents at once.
+
+The rules are the contract's: 5 equals 5.0, a boolean is no number, values of different types are unequal and
+never ordered, numbers compare as floats, strings by code point, an absent attribute matches nothing.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.catalog.rows import AttributeValue
+from retrieval.index.growing import Growing
+
+Mask = NDArray[np.bool_]
+Ordering = Literal["gt", "gte", "lt", "lte"]
+
+ABSENT, STRING, WHOLE, FRACTION, BOOLEAN = range(5)
+# Numbers are compared as JSON has them, as floats; beyond this one no longer holds every whole number, and the
+# number that was given is kept beside it, to be given back.
+EXACT_AS_FLOAT = 1 << 53
+
+_COMPARE: dict[str, Callable[[NDArray[np.float64], float], Mask]] = {
+    "gt": np.greater,
+    "gte": np.greater_equal,
+    "lt": np.less,
+    "lte": np.less_equal,
+}
+
+
+class Dictionary:
+    """The distinct strings of one key, numbered in order of arrival. Shared by all versions; only ever grows."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._code_of: dict[str, int] = {}
+
+    def code(self, text: str) -> int:
+        """The text's number, given to it now if it has none. Called under the store's lock only."""
+        code = self._code_of.setdefault(text, len(self.texts))
+        if code == len(self.texts):
+            self.texts.append(text)
+        return code
+
+    def find(self, text: str) -> int:
+        return self._code_of.get(text, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One key's values by document position; positions behind the end are absent."""
+
+    kinds: Growing[np.uint8]
+    numbers: Growing[np.float64]  # numbers and booleans; a string's code otherwise
+    dictionary: Dictionary
+    large: dict[int, int]  # whole numbers that a float may have rounded, by position
+
+    @classmethod
+    def empty(cls) -> Self:
+        return cls(Growing.of(np.empty(0, np.uint8)), Growing.of(np.empty(0, np.float64)), Dictionary(), {})
+
+    def updated(self, positions: Sequence[int], values: Sequence[AttributeValue | None]) -> Self:
+        """A version in which `values` stand at `positions` (ascending); None removes."""
+        kinds = np.empty(len(values), np.uint8)
+        numbers = np.empty(len(values), np.float64)
+        large = self.large
+        for index, (position, value) in enumerate(zip(positions, values, strict=True)):
+            kinds[index], numbers[index] = self._encode(value)
+            if position in large or (kinds[index] == WHOLE and abs(numbers[index]) >= EXACT_AS_FLOAT):
+                large = {key: whole for key, whole in large.items() if key != position}
+                if kinds[index] == WHOLE:
+                    large[position] = int(value or 0)
+        places = np.asarray(positions, np.int64)
+        old = places < len(self.kinds)
+        new_kinds = self.kinds.replaced(places[old], kinds[old])
+        new_numbers = self.numbers.replaced(places[old], numbers[old])
+        if not old.all():
+            first = len(self.kinds)
+            tail_kinds = np.zeros(int(places[-1]) + 1 - first, np.uint8)
+            tail_numbers = np.zeros(len(tail_kinds), np.float64)
+            tail_kinds[places[~old] - first] = kinds[~old]
+            tail_numbers[places[~old] - first] = numbers[~old]
+            new_kinds, new_numbers = new_kinds.appended(tail_kinds), new_numbers.appended(tail_numbers)
+        return type(self)(new_kinds, new_numbers, self.dictionary, large)
+
+    def _encode(self, value: AttributeValue | None) -> tuple[int, float]:
+        if value is None:
+            return ABSENT, 0.0
+        if isinstance(value, bool):
+            return BOOLEAN, float(value)
+        if isinstance(value, str):
+            return STRING, float(self.dictionary.code(value))
+        return (WHOLE, float(value)) if isinstance(value, int) else (FRACTION, value)
+
+    def value(self, position: int) -> AttributeValue | None:
+        if position >= len(self.kinds):
+            return None
+        number = float(self.numbers.values[position])
+        match int(self.kinds.values[position]):
+            case kind if kind == STRING:
+                return self.dictionary.texts[int(number)]
+            case kind if kind == WHOLE:
+                return self.large.get(position, int(number))
+            case kind if kind == FRACTION:
+                return number
+            case kind if kind == BOOLEAN:
+                return bool(number)
+            case _:
+                return None
+
+    def among(self, values: Sequence[AttributeValue]) -> Mask:
+        """Positions whose value equals one of `values`."""
+        kinds, numbers = self.kinds.values, self.numbers.values
+        codes = [float(self.dictionary.find(value)) for value in values if isinstance(value, str)]
+        flags = [float(value) for value in values if isinstance(value, bool)]
+        wanted = [float(value) for value in values if not isinstance(value, bool | str)]
+        result: Mask = (kinds == STRING) & _member(numbers, codes)
+        result |= (kinds == BOOLEAN) & _member(numbers, flags)
+        result |= self._is_number() & _member(numbers, wanted)
+        return result
+
+    def ordered(self, order: Ordering, bound: AttributeValue) -> Mask:
+        """Positions whose value stands to `bound` as `order` says."""
+        kinds, numbers = self.kinds.values, self.numbers.values
+        if isinstance(bound, str):
+            result = np.zeros(len(kinds), np.bool_)
+            places = np.flatnonzero(kinds == STRING)
+            result[places] = self._ordered_text(order, bound)[numbers[places].astype(np.int64)]
+            return result
+        comparable: Mask = kinds == BOOLEAN if isinstance(bound, bool) else self._is_number()
+        return comparable & _COMPARE[order](numbers, float(bound))
+
+    def _is_number(self) -> Mask:
+        kinds = self.kinds.values
+        result: Mask = (kinds == WHOLE) | (kinds == FRACTION)
+        return result
+
+    def _ordered_text(self, order: Ordering, bound: str) -> Mask:
+        """For every code of the dictionary, whether its text stands to `bound` as asked."""
+        texts = self.dictionary.texts
+        count = len(texts)  # another version may be adding to the list meanwhile
+        ranked = sorted(range(count), key=texts.__getitem__)
+        cut = (bisect_right if order in {"gt", "lte"} else bisect_left)(ranked, bound, key=texts.__getitem__)
+        below = np.zeros(count, np.bool_)
+        below[ranked[:cut]] = True
+        return below if order in {"lt", "lte"} else ~below
+
+    @property
+    def nbytes(self) -> int:
+        return self.kinds.nbytes + self.numbers.nbytes
+
+
+def _member(numbers: NDArray[np.float64], members: Sequence[float]) -> Mask:
+    match len(members):
+        case 0:
+            return np.zeros(len(numbers), np.bool_)
+        case 1:
+            return np.equal(numbers, members[0])
+        case _:
+            return np.isin(numbers, np.array(members))
