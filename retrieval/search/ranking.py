@@ -1,0 +1,92 @@
+"""From two kinds of scores to one order: fuse, rerank, threshold. Pure.
+
+Every score is absolute, 0..1: it does not depend on what else was found, so a threshold keeps its meaning. The
+rerank looks at the words of the best candidates as a reader would: how many of the question's words are there,
+and how many of its neighbouring pairs stand close together.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+CANDIDATES_EACH = 200  # taken from each side before fusing
+RERANKED_AT_LEAST = 50
+RERANK_WEIGHT = 0.15
+CLOSE_WORDS = 3  # neighbours in the question this near in the text count as together
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Rows that either side put forward, each with the scores of both sides. `rows` are (segment, row) pairs."""
+
+    segments: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    vector: Scores
+    keyword: Scores
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def fuse(candidates: Candidates, vector_weight: float, keyword_weight: float) -> Scores:
+    """The weighted mean of both scores; a negative cosine counts as nothing in common."""
+    total = vector_weight + keyword_weight
+    fused: Scores = np.clip(candidates.vector, 0, 1) * np.float32(vector_weight / total)
+    fused += candidates.keyword * np.float32(keyword_weight / total)
+    return fused
+
+
+def order(scores: Scores, candidates: Candidates, most: int) -> NDArray[np.int64]:
+    """Places of the best `most`, best first; equal scores keep the store's own order, so that pages are stable."""
+    return np.lexsort((candidates.rows, candidates.segments, -scores))[:most]
+
+
+class Rereader:
+    """Scores texts by the presence and the nearness of one question's words."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        """`words`: the question's words in order, as stems that a word of the text may begin with."""
+        self._words = [word for word in dict.fromkeys(words) if word]
+        self._pairs = [
+            (self._words.index(left), self._words.index(right))
+            for left, right in pairwise(words)
+            if left != right and left and right
+        ]
+        alternatives = "|".join(f"({re.escape(word)})" for word in sorted(self._words, key=len, reverse=True))
+        self._rank = {word: index for index, word in enumerate(self._words)}
+        self._pattern = re.compile(rf"(?<!\w)(?:{alternatives})", re.IGNORECASE) if alternatives else None
+
+    def score(self, text: str) -> float:
+        """0..1: half for the share of words present, half for the share of neighbours found close together."""
+        if self._pattern is None:
+            return 0.0
+        at: dict[int, list[int]] = {}
+        for match in self._pattern.finditer(text):
+            word = self._rank.get(match.group().casefold())
+            if word is not None:
+                at.setdefault(word, []).append(match.start())
+        share = len(at) / len(self._words)
+        if not self._pairs:
+            return share
+        together = sum(_close(at.get(left, ()), at.get(right, ()), text) for left, right in self._pairs)
+        return (share + together / len(self._pairs)) / 2
+
+
+def _close(left: Sequence[int], right: Sequence[int], text: str) -> bool:
+    """Whether some two places have at most CLOSE_WORDS words between them."""
+    for one in left:
+        for other in right:
+            low, high = min(one, other), max(one, other)
+            if high - low <= 80 and len(text[low:high].split()) <= CLOSE_WORDS:
+                return True
+    return False
+
+
+def reranked(fused: float, reading: float) -> float:
+    return (1 - RERANK_WEIGHT) * fused + RERANK_WEIGHT * reading
