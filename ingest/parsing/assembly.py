@@ -1,0 +1,114 @@
+"""Assembly: a Document put together block by block, so that every parser keeps the laws of `Document` alike.
+
+Blocks are added in reading order; white space between them is written here, and belongs to no block.
+"""
+
+import re
+from collections.abc import Sequence
+
+from ingest.document import Block, BlockKind, Document, PlaceKind
+from ingest.errors import DocumentTooLarge, EmptyDocument
+from ingest.parsing.limits import Limits
+
+CELL_SEPARATOR = " | "
+CLOSE_KINDS = (BlockKind.TABLE_ROW, BlockKind.LIST_ITEM)
+# No language packs more characters into a token for more than a line or two: beyond this the tokens need no counting.
+CHARACTERS_PER_TOKEN = 16
+# NUL breaks databases, lone surrogates cannot be written as UTF-8, soft hyphens and word joiners split words in search.
+UNWANTED = re.compile("[\0-\x08\x0e-\x1f\xad\u2060\ufeff\ufffe\uffff\ud800-\udfff]+")
+
+
+class Assembly:
+    def __init__(self, limits: Limits) -> None:
+        self._most_characters = limits.tokens * CHARACTERS_PER_TOKEN
+        self._columns = limits.columns
+        self._tokens = limits.tokens
+        self._parts: list[str] = []
+        self._blocks: list[Block] = []
+        self._length = 0
+        self._headings: list[tuple[int, str]] = []
+        self._path: tuple[str, ...] = ()
+        self.warnings: list[str] = []
+
+    def add(
+        self,
+        text: str,
+        kind: BlockKind = BlockKind.PARAGRAPH,
+        *,
+        level: int = 0,
+        place: int | None = None,
+        table_header: str = "",
+    ) -> None:
+        """Text without anything to read in it is passed over."""
+        text = clean(text)
+        text = text.strip("\r\n").rstrip() if kind is BlockKind.CODE else text.strip()
+        if not text or text.isspace():
+            return
+        if self._blocks:
+            close = kind in CLOSE_KINDS and self._blocks[-1].kind is kind and (self._blocks[-1].place == place)
+            self._write("\n" if close else "\n\n")
+        start = self._length
+        self._write(text)
+        if kind is BlockKind.HEADING:
+            self._leave_headings(level)
+        self._blocks.append(
+            Block(
+                start,
+                self._length,
+                kind,
+                level,
+                place,
+                heading_path=self._path,
+                table_header=clean(table_header).strip(),
+            )
+        )
+        if kind is BlockKind.HEADING:
+            self._headings.append((level, " ".join(text.split())))
+            self._path = tuple(heading for _, heading in self._headings)
+
+    def add_row(self, cells: Sequence[str], *, place: int | None = None, table_header: str = "") -> None:
+        """One row of a table; the header row itself comes with an empty `table_header`."""
+        if len(cells) > self._columns:
+            raise DocumentTooLarge(f"A table of this document has more than {self._columns:,} columns.")
+        self.add(row_text(cells), BlockKind.TABLE_ROW, place=place, table_header=table_header)
+
+    def forget_headings(self) -> None:
+        """What follows stands under no heading so far: a new slide, a new sheet."""
+        self._leave_headings(1)
+
+    def finish(
+        self, media_type: str, *, title: str = "", place_kind: PlaceKind | None = None, place_count: int = 0
+    ) -> Document:
+        if not self._blocks:
+            raise EmptyDocument("This document holds no text.")
+        if not (title := " ".join(clean(title).split())):
+            title = next((self._text_of(block) for block in self._blocks if block.kind is BlockKind.HEADING), "")
+        return Document(
+            "".join(self._parts), tuple(self._blocks), media_type, title, place_kind, place_count, tuple(self.warnings)
+        )
+
+    def _text_of(self, block: Block) -> str:
+        return " ".join("".join(self._parts)[block.start : block.end].split())
+
+    def _leave_headings(self, level: int) -> None:
+        while self._headings and self._headings[-1][0] >= level:
+            self._headings.pop()
+        self._path = tuple(heading for _, heading in self._headings)
+
+    def _write(self, text: str) -> None:
+        self._parts.append(text)
+        self._length += len(text)
+        if self._length > self._most_characters:
+            raise DocumentTooLarge(f"This document holds more than {self._tokens:,} tokens of text.")
+
+
+def clean(text: str) -> str:
+    return UNWANTED.sub("", text)
+
+
+def row_text(cells: Sequence[str]) -> str:
+    """Cells on one line; empty ones keep their column, except behind the last that is not."""
+    texts = [" ".join(cell.split()) for cell in cells]
+    while texts and not texts[-1]:
+        texts.pop()
+    return CELL_SEPARATOR.join(texts)
