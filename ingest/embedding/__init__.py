@@ -1,1 +1,23 @@
-"""Texts -> vectors: the port, and its three adapters."""
+"""Texts -> vectors: the port, and its three adapters. All of ingest that retrieval may import."""
+
+from ingest.embedding.config import CacheConfig, EmbedderConfig, RemoteLimits
+from ingest.embedding.embedder import Embedded, Embedder, ModelSpec, Purpose, Vectors
+from ingest.embedding.hashed import HashedEmbedder
+from ingest.embedding.opening import open_embedder
+from ingest.errors import EmbedderMisbehaved, EmbedderUnavailable, ModelMissing
+
+__all__ = [
+    "CacheConfig",
+    "Embedded",
+    "Embedder",
+    "EmbedderConfig",
+    "EmbedderMisbehaved",
+    "EmbedderUnavailable",
+    "HashedEmbedder",
+    "ModelMissing",
+    "ModelSpec",
+    "Purpose",
+    "RemoteLimits",
+    "Vectors",
+    "open_embedder",
+]

@@ -21,6 +21,7 @@ class ModelSpec:
     width: int  # of the rows returned
     window_tokens: int  # what the model reads at once; longer texts are embedded window by window and pooled
     dollars_per_million_tokens: float = 0.0
+    shortens: bool = False  # trained so that the first dimensions alone, made one long again, still mean the text
 
 
 @dataclass(frozen=True, slots=True)
