@@ -1,0 +1,37 @@
+"""Where a cut would split what a reader takes for one character.
+
+A code point is the least that a span can hold, but a letter with its accent, a family of emoji or a flag is
+several. Only the neighbours of a place are looked at, so the question costs the same in any text.
+"""
+
+import unicodedata
+
+ZERO_WIDTH_JOINER = "\u200d"
+MOST_FLAGS = 512  # regional indicators counted back; in a longer run of flags a cut may split one
+
+
+def splits_a_character(text: str, at: int) -> bool:
+    if not 0 < at < len(text):
+        return False
+    before, after = text[at - 1], text[at]
+    if after < "\u0300":  # Latin, digits and punctuation always begin one, except the second half of a line end
+        return (after == "\n" and before == "\r") or before == ZERO_WIDTH_JOINER
+    return (
+        ZERO_WIDTH_JOINER in (before, after)
+        or unicodedata.category(after)[0] == "M"  # accents, vowel signs, variation selectors
+        or "\U0001f3fb" <= after <= "\U0001f3ff"  # skin tones
+        or "\U000e0020" <= after <= "\U000e007f"  # tags that spell a region's flag
+        or (_is_regional(after) and _regionals_before(text, at) % 2 == 1)
+    )
+
+
+def _is_regional(char: str) -> bool:
+    return "\U0001f1e6" <= char <= "\U0001f1ff"
+
+
+def _regionals_before(text: str, at: int) -> int:
+    """Regional indicators directly before a place: two make one flag."""
+    count = 0
+    while count < min(at, MOST_FLAGS) and _is_regional(text[at - 1 - count]):
+        count += 1
+    return count

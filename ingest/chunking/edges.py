@@ -1,0 +1,212 @@
+"""Where a document may be cut, and what each cut costs: the structure that `auto` packs along.
+
+An edge is the first character of something: a section, a block, a line, a sentence, as a last resort a word or
+a token. The less a reader feels it as a break, the dearer it is. Rows and code that fit into a chunk offer no
+edge inside; elsewhere two neighbouring edges lie at most half of the size wanted apart.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.chunking.characters import splits_a_character
+from ingest.chunking.sentences import sentence_starts
+from ingest.chunking.tokens import Tokens
+from ingest.document import Block, BlockKind, Document, PlaceKind
+
+# Prices, on the scale of the cost of size in packing.py: 1 is a chunk of twice the size wanted.
+SECTION = 0.0
+BLOCK = 0.10
+LINE = 0.18  # also between the rows of a table and the items of a list
+INTRODUCED = 0.25  # between "as follows:" and what follows; between a slide and its notes
+SENTENCE = 0.30
+CODE_LINE = 0.35
+INDENT = 0.02  # for each column by which a line of code is indented
+WRAPPED = 0.60  # a line or page ends within a sentence
+CLAUSE = 0.70
+WORD = 0.80
+TOKEN = 1.20
+AFTER_HEADING = 3.0  # a heading stays with what follows it
+
+GRAINS = 10  # edges to a chunk of the size wanted; of closer ones only the cheapest is kept
+LINE_END = re.compile(r"\n\s*")
+WORD_END = re.compile(r"([,;:،؛)\]–—])?(?:\s+|\u200b)|[、，；：]")
+ONE_OF_MANY = frozenset({BlockKind.LIST_ITEM, BlockKind.TABLE_ROW})
+INTRODUCIBLE = frozenset({BlockKind.LIST_ITEM, BlockKind.TABLE_ROW, BlockKind.CODE})
+
+Places = NDArray[np.int64]
+Prices = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """In tokens: what chunks are drawn to, what they keep to, and what only a row or code block may reach."""
+
+    wanted: int
+    usual: int
+    most: int
+
+
+class Edges(NamedTuple):
+    """In reading order, from the text's start to its end; `tokens` counts those before each edge."""
+
+    at: Places
+    tokens: Places
+    price: Prices
+
+
+class _Layout(NamedTuple):
+    starts: Places
+    ends: Places
+    is_code: NDArray[np.bool_]
+    is_whole: NDArray[np.bool_]  # fits into one chunk, and is not to be cut
+
+
+def find_edges(document: Document, tokens: Tokens, sizes: Sizes) -> Edges:
+    text = document.text
+    blocks = document.blocks or (Block(0, len(text)),)
+    layout = _lay_out(blocks, tokens, sizes)
+    offers = [_between_blocks(document, blocks), _within_blocks(text, layout)]
+    outer = [np.array([0, len(text)], dtype=np.int64), *(at for at, _ in offers)]
+    price = [np.array([SECTION, SECTION]), *(price for _, price in offers)]
+    grain = max(1, sizes.wanted // GRAINS)
+    edges = _thin(_count(tokens, np.concatenate(outer), np.concatenate(price)), grain, _never_thinned(layout))
+    for finer in (_words, _token_starts):
+        offered = [offer for start, end in _gaps(edges, layout, sizes) for offer in finer(tokens, start, end, grain)]
+        if offered:
+            at, cost = zip(*offered, strict=True)
+            added = _thin(_count(tokens, np.array(at, dtype=np.int64), np.array(cost)), grain)
+            edges = _thin(_joined(edges, added), grain=0)
+    return edges
+
+
+def _lay_out(blocks: tuple[Block, ...], tokens: Tokens, sizes: Sizes) -> _Layout:
+    starts = np.fromiter((block.start for block in blocks), np.int64, len(blocks))
+    ends = np.fromiter((block.end for block in blocks), np.int64, len(blocks))
+    size = np.searchsorted(tokens.starts, ends) - np.searchsorted(tokens.starts, starts)
+    is_code = np.fromiter((block.kind is BlockKind.CODE for block in blocks), np.bool_, len(blocks))
+    is_row = np.fromiter((block.kind is BlockKind.TABLE_ROW for block in blocks), np.bool_, len(blocks))
+    code_fits = size <= min(2 * sizes.wanted, sizes.most)  # more than that is better read in parts
+    return _Layout(starts, ends, is_code, (is_code & code_fits) | (is_row & (size <= sizes.most)))
+
+
+def _between_blocks(document: Document, blocks: tuple[Block, ...]) -> tuple[Places, Prices]:
+    text = document.text
+    apart = document.place_kind in (PlaceKind.SLIDE, PlaceKind.SHEET)
+    price = [_price_between(text, before, after, apart) for before, after in pairwise(blocks)]
+    return np.fromiter((block.start for block in blocks[1:]), np.int64, len(price)), np.array(price, dtype=np.float64)
+
+
+def _price_between(text: str, before: Block, after: Block, places_are_sections: bool) -> float:
+    if places_are_sections and after.place != before.place:
+        return SECTION
+    if before.kind is BlockKind.HEADING:
+        empty = after.kind is BlockKind.HEADING and after.level <= before.level  # a section without text
+        return BLOCK if empty else AFTER_HEADING
+    if after.kind is BlockKind.HEADING:
+        return SECTION
+    if after.kind is BlockKind.NOTES:
+        return INTRODUCED
+    if after.kind is before.kind and after.kind in ONE_OF_MANY:
+        return LINE
+    if after.kind in INTRODUCIBLE and text[before.end - 1] in ":：":
+        return INTRODUCED
+    if after.kind is BlockKind.PARAGRAPH and text[after.start].islower():
+        return WRAPPED
+    return BLOCK
+
+
+def _within_blocks(text: str, layout: _Layout) -> tuple[Places, Prices]:
+    """Lines and sentences: one pass over the text each, not one for each block."""
+    lines = np.array([line.end() for line in LINE_END.finditer(text)], dtype=np.int64)
+    sentences = np.array(sentence_starts(text), dtype=np.int64)
+    lines, in_code = _inside(lines, layout)
+    sentences, useless = _inside(sentences, layout)
+    price = [
+        _price_of_code_line(text, at) if code else WRAPPED if text[at].islower() else LINE
+        for at, code in zip(lines.tolist(), in_code.tolist(), strict=True)
+    ]
+    sentences = sentences[~useless]
+    return np.concatenate((lines, sentences)), np.array(price + [SENTENCE] * len(sentences), dtype=np.float64)
+
+
+def _inside(at: Places, layout: _Layout) -> tuple[Places, NDArray[np.bool_]]:
+    """Those places that lie inside a block that may be cut, and which of them are code."""
+    owner = np.searchsorted(layout.starts, at, side="right") - 1
+    inside = (owner >= 0) & (at > layout.starts[owner]) & (at < layout.ends[owner]) & ~layout.is_whole[owner]
+    return at[inside], layout.is_code[owner[inside]]
+
+
+def _price_of_code_line(text: str, at: int) -> float:
+    if text[at] in ")]}":
+        return WORD
+    indent = at - text.rfind("\n", max(0, at - 40), at) - 1
+    return CODE_LINE + INDENT * min(indent, 12)
+
+
+def _count(tokens: Tokens, at: Places, price: Prices) -> Edges:
+    return Edges(at, np.searchsorted(tokens.starts, at).astype(np.int64), price)
+
+
+def _never_thinned(layout: _Layout) -> Places:
+    """Where something that is kept whole begins or ends; its end is where the next block begins."""
+    after = np.flatnonzero(layout.is_whole) + 1
+    return np.concatenate((layout.starts[layout.is_whole], layout.starts[after[after < len(layout.starts)]]))
+
+
+def _joined(one: Edges, other: Edges) -> Edges:
+    return Edges(
+        np.concatenate((one.at, other.at)),
+        np.concatenate((one.tokens, other.tokens)),
+        np.concatenate((one.price, other.price)),
+    )
+
+
+def _thin(edges: Edges, grain: int, kept: Places | None = None) -> Edges:
+    """One edge a place, and one a grain of tokens; all that begin a section, though, and all that are `kept`."""
+    order = np.lexsort((edges.price, edges.at))
+    order = order[np.diff(edges.at[order], prepend=-1) > 0]
+    at, tokens, price = (edges.at[order], edges.tokens[order], edges.price[order])
+    if not grain:
+        return Edges(at, tokens, price)
+    order = np.lexsort((price, tokens // grain))
+    chosen = price == SECTION
+    chosen[order[np.diff(tokens[order] // grain, prepend=-1) > 0]] = True
+    if kept is not None:
+        chosen |= np.isin(at, kept)
+    return Edges(at[chosen], tokens[chosen], price[chosen])
+
+
+def _gaps(edges: Edges, layout: _Layout, sizes: Sizes) -> Iterator[tuple[int, int]]:
+    """Where neighbouring edges lie too far apart, unless what lies between is meant to stay whole."""
+    width = np.diff(edges.tokens)
+    whole = np.searchsorted(layout.starts[layout.is_whole], edges.at)
+    wide = (width > sizes.wanted // 2) & ((np.diff(whole) == 0) | (width > sizes.most))
+    for gap in np.flatnonzero(wide).tolist():
+        yield int(edges.at[gap]), int(edges.at[gap + 1])
+
+
+def _words(tokens: Tokens, start: int, end: int, _grain: int) -> Iterator[tuple[int, float]]:
+    for word in WORD_END.finditer(tokens.text, start + 1, end):
+        if word.end() < end:
+            yield word.end(), CLAUSE if word.group(1) or not word.group()[-1].isspace() else WORD
+
+
+def _token_starts(tokens: Tokens, start: int, end: int, grain: int) -> Iterator[tuple[int, float]]:
+    first, last = np.searchsorted(tokens.starts, (start, end)).tolist()
+    for goal in range(first + grain, last, grain):
+        index = next(
+            (
+                one
+                for one in range(goal, max(goal - grain, first), -1)
+                if tokens.whole[one] and not splits_a_character(tokens.text, int(tokens.starts[one]))
+            ),
+            goal if tokens.whole[goal] else None,
+        )
+        if index is not None and start < tokens.starts[index] < end:
+            yield int(tokens.starts[index]), TOKEN

@@ -1,0 +1,55 @@
+"""Seams: places where text can be cut without changing a single token.
+
+Both encodings split text by a pattern before they merge bytes, and the pattern never looks back. Where a
+match must end whatever follows, and another must begin whatever went before, the tokens of the whole are
+the tokens of the two halves. Three kinds of such places are common enough to be found nearly everywhere:
+
+- before a space, after anything but white space;
+- after a line feed, before a letter or digit;
+- before these punctuation marks, after a letter or digit. (Never before an apostrophe: `'s` is one match.)
+"""
+
+import re
+from collections.abc import Iterator
+
+SEAM = re.compile(r"(?<=\S)(?= )|(?<=\n)(?=[^\W_])|(?<=[^\W_])(?=[,.;:!?)\]。，、；：！？])")
+
+PIECE_CHARACTERS = 65_536  # encoded at once; a longer stretch without a seam is cut by force
+NEAR_CHARACTERS = 64  # most seams are found within so many characters
+FAR_CHARACTERS = 2_048
+
+
+def seam_from(text: str, start: int, end: int) -> int | None:
+    """The first seam in `start..end`."""
+    found = SEAM.search(text, start, end + 1)
+    return found.start() if found and found.start() <= end else None
+
+
+def seam_before(text: str, start: int, end: int) -> int | None:
+    """The last seam in `start..end`."""
+    upper = end
+    for reach in (NEAR_CHARACTERS, FAR_CHARACTERS, PIECE_CHARACTERS):
+        lower = max(start, end - reach)
+        last = None
+        for found in SEAM.finditer(text, lower, upper + 1):
+            last = found.start()
+        if last is not None and last <= upper:
+            return last
+        if lower == start:
+            return None
+        upper = lower
+    return None
+
+
+def pieces(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Spans that cover the text, and whether the cut at the end of each was forced.
+
+    Any two neighbours together hold more than PIECE_CHARACTERS, so the work stays linear whatever the text.
+    """
+    start, length = 0, len(text)
+    while length - start > PIECE_CHARACTERS:
+        goal = start + PIECE_CHARACTERS
+        seam = seam_before(text, start + 1, goal)
+        yield start, seam or goal, seam is None
+        start = seam or goal
+    yield start, length, False

@@ -1,0 +1,71 @@
+"""Where sentences begin, in any script; pure, and shared with whoever needs windows of whole sentences.
+
+A full stop ends a sentence only before white space, and not after an abbreviation, an initial or a list's
+number, nor before a lower-case letter. The marks of scripts that write no spaces end one wherever they stand.
+Text without any such mark (Thai, logs) has no sentences here: cut it at its spaces.
+"""
+
+import re
+
+STOPS = ".!?…"
+STOPS_OF_OTHER_SCRIPTS = "؟۔।॥։።។။"
+STOPS_WITHOUT_SPACE = "。！？｡．"
+SENTENCE_END = re.compile(
+    rf"[{STOPS}{STOPS_OF_OTHER_SCRIPTS}{STOPS_WITHOUT_SPACE}]+"
+    r"[\"'”’»)\]」』）】》〉]*"  # what was opened before the stop is closed before the next sentence
+    r"\s*"
+)
+WORD_BEFORE = 16  # characters looked at for an abbreviation
+ABBREVIATIONS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        al approx bd bzw ca capt cf co col corp dept dr ed eds eg est etc ex gen gov hon hr ibid ie
+        inc jan feb mar apr jun jul aug sep sept oct nov dec jr lt ltd mr mrs ms mt mme mlle op prof
+        resp rev sect sen sgt sr sra st str u usw vgl viz vs z
+        """,
+    )
+)
+ABBREVIATIONS_BEFORE_NUMBERS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        art ch cie eq eqs fig figs max min no nos nr p para pp ref refs rep sec ser tab vol vols
+        """,
+    )
+)
+
+
+def sentence_starts(text: str, start: int = 0, end: int | None = None) -> list[int]:
+    """Where each sentence after the first begins in `text[start:end]`: never white space, always after `start`."""
+    end = len(text) if end is None else end
+    found = []
+    for match in SENTENCE_END.finditer(text, start, end):
+        after = match.end()
+        if after >= end:
+            break
+        stop = match.group()[0]
+        if text[after - 1].isspace():
+            if stop == "." and not _full_stop_ends(text, match.start(), after):
+                continue
+        elif stop not in STOPS_WITHOUT_SPACE:
+            continue  # 3.14, file.txt, ?!x
+        found.append(after)
+    return found
+
+
+def _full_stop_ends(text: str, stop: int, after: int) -> bool:
+    if text[after].islower():
+        return False
+    words = text[max(0, stop - WORD_BEFORE) : stop].split()
+    if not words:
+        return False
+    word = words[-1].lstrip("([{\"'“‘«")
+    if len(word) == 1 and word.isalpha():
+        return not word.isupper()  # an initial
+    if word.isdigit() and len(word) <= 3:
+        line = stop - len(words[-1])
+        return line > 0 and text[line - 1] != "\n"  # the number of a list's item
+    if "." in word or word.lower() in ABBREVIATIONS:
+        return False
+    return not (text[after].isdigit() and word.lower() in ABBREVIATIONS_BEFORE_NUMBERS)
