@@ -1,0 +1,96 @@
+"""BM25 over postings equals the textbook formula, and the best k are the best k."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from retrieval.index.keyword import LENGTH_WEIGHT, SATURATION, score_keywords
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Postings counted anew at every question."""
+
+    texts: list[list[str]]
+
+    @property
+    def rows(self) -> int:
+        return len(self.texts)
+
+    @property
+    def lengths(self) -> NDArray[np.uint32]:
+        return np.array([len(words) for words in self.texts], np.uint32)
+
+    @property
+    def total_length(self) -> int:
+        return sum(map(len, self.texts))
+
+    def find(self, term: str) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+        counts = [(row, Counter(words)[term]) for row, words in enumerate(self.texts) if term in words]
+        return np.array([row for row, _ in counts], np.uint32), np.array([count for _, count in counts], np.uint16)
+
+
+def textbook(terms: list[str], segments: list[Rows]) -> list[list[float]]:
+    everything = [words for segment in segments for words in segment.texts]
+    average = sum(map(len, everything)) / len(everything)
+    holding = {term: sum(term in words for words in everything) for term in terms}
+    rarity = {term: math.log(1 + (len(everything) - holding[term] + 0.5) / (holding[term] + 0.5)) for term in terms}
+    best = sum(rarity.values()) * (SATURATION + 1)
+
+    def score(words: list[str]) -> float:
+        total = 0.0
+        for term in terms:
+            often = words.count(term)
+            norm = SATURATION * (1 - LENGTH_WEIGHT + LENGTH_WEIGHT * len(words) / max(average, 1))
+            total += rarity[term] * often * (SATURATION + 1) / (often + norm)
+        return total / best
+
+    return [[score(words) for words in segment.texts] for segment in segments]
+
+
+WORDS = st.sampled_from("abcdefg")
+SEGMENTS = st.lists(st.lists(st.lists(WORDS, max_size=12), min_size=1, max_size=20), min_size=1, max_size=4)
+
+
+@settings(deadline=None)
+@given(
+    segments=SEGMENTS,
+    terms=st.lists(st.sampled_from("abcdexyz"), min_size=1, max_size=5, unique=True),
+    k=st.integers(1, 30),
+)
+def test_scores_are_the_textbooks_and_lie_between_zero_and_one(segments: list, terms: list[str], k: int) -> None:  # type: ignore[type-arg]
+    rows = [Rows(texts) for texts in segments]
+    expected = textbook(terms, rows)
+    found = score_keywords(terms, rows, [None] * len(rows))
+    for segment, scores in enumerate(expected):
+        got = found.at(segment, np.arange(len(scores)))
+        assert np.allclose(got, scores, atol=1e-5)
+        assert (got >= 0).all()
+        assert (got <= 1).all()
+    flat = sorted((score for scores in expected for score in scores if score > 0), reverse=True)
+    best = sorted((float(score) for _, _, scores in found.best(k) for score in scores), reverse=True)
+    assert np.allclose(best[:k], flat[:k], atol=1e-5)
+    assert len(best) >= min(k, len(flat))
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1), k=st.integers(1, 40), share=st.floats(0, 1))
+def test_the_best_of_many_rows_are_found_block_by_block_and_never_outside_the_mask(
+    seed: int, k: int, share: float
+) -> None:
+    chance = np.random.default_rng(seed)
+    size = 9000
+    texts = [["a"] * int(count) + ["b"] * int(rest) for count, rest in chance.integers(0, 9, (size, 2))]
+    mask = chance.random(size) < share
+    found = score_keywords(["a"], [Rows(texts)], [mask])
+    everything = found.at(0, np.arange(size))
+    assert not everything[~mask].any()
+    best = np.concatenate([scores for _, _, scores in found.best(k)] or [np.empty(0, np.float32)])
+    assert np.array_equal(
+        np.sort(best)[::-1][:k], np.sort(everything[everything > 0])[::-1][: min(k, (everything > 0).sum())]
+    )
