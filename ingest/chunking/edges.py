@@ -35,7 +35,7 @@ AFTER_HEADING = 3.0  # a heading stays with what follows it
 
 GRAINS = 10  # edges to a chunk of the size wanted; of closer ones only the cheapest is kept
 LINE_END = re.compile(r"\n\s*")
-WORD_END = re.compile(r"([,;:،؛)\]–—])?(?:\s+|\u200b)|[、，；：]")
+CLAUSE_END = re.compile(r"[,;:،؛)\]–—]\s+|[、，；：]")
 ONE_OF_MANY = frozenset({BlockKind.LIST_ITEM, BlockKind.TABLE_ROW})
 INTRODUCIBLE = frozenset({BlockKind.LIST_ITEM, BlockKind.TABLE_ROW, BlockKind.CODE})
 
@@ -76,7 +76,7 @@ def find_edges(document: Document, tokens: Tokens, sizes: Sizes) -> Edges:
     price = [np.array([SECTION, SECTION]), *(price for _, price in offers)]
     grain = max(1, sizes.wanted // GRAINS)
     edges = _thin(_count(tokens, np.concatenate(outer), np.concatenate(price)), grain, _never_thinned(layout))
-    for finer in (_words, _token_starts):
+    for finer in (_clauses, _words):
         offered = [offer for start, end in _gaps(edges, layout, sizes) for offer in finer(tokens, start, end, grain)]
         if offered:
             at, cost = zip(*offered, strict=True)
@@ -191,22 +191,26 @@ def _gaps(edges: Edges, layout: _Layout, sizes: Sizes) -> Iterator[tuple[int, in
         yield int(edges.at[gap]), int(edges.at[gap + 1])
 
 
-def _words(tokens: Tokens, start: int, end: int, _grain: int) -> Iterator[tuple[int, float]]:
-    for word in WORD_END.finditer(tokens.text, start + 1, end):
-        if word.end() < end:
-            yield word.end(), CLAUSE if word.group(1) or not word.group()[-1].isspace() else WORD
+def _clauses(tokens: Tokens, start: int, end: int, _grain: int) -> Iterator[tuple[int, float]]:
+    for clause in CLAUSE_END.finditer(tokens.text, start + 1, end):
+        if clause.end() < end:
+            yield clause.end(), CLAUSE
 
 
-def _token_starts(tokens: Tokens, start: int, end: int, grain: int) -> Iterator[tuple[int, float]]:
+def _words(tokens: Tokens, start: int, end: int, grain: int) -> Iterator[tuple[int, float]]:
+    """A place every so many tokens: between words, or else wherever no character is split."""
+    text = tokens.text
     first, last = np.searchsorted(tokens.starts, (start, end)).tolist()
-    for goal in range(first + grain, last, grain):
-        index = next(
-            (
-                one
-                for one in range(goal, max(goal - grain, first), -1)
-                if tokens.whole[one] and not splits_a_character(tokens.text, int(tokens.starts[one]))
-            ),
-            goal if tokens.whole[goal] else None,
-        )
-        if index is not None and start < tokens.starts[index] < end:
-            yield int(tokens.starts[index]), TOKEN
+    starts = tokens.starts[first:last].tolist()
+    for goal in range(grain, last - first, grain):
+        whole = None
+        for index in range(goal, goal - grain, -1):
+            at = starts[index]
+            if text[at].isspace():
+                yield at + 1, WORD
+                break
+            if whole is None and tokens.whole[first + index] and not splits_a_character(text, at):
+                whole = at
+        else:
+            if whole is not None:
+                yield whole, TOKEN
