@@ -13,6 +13,9 @@
     │       └── HostileDocument   built to exhaust whoever opens it
     └── MachineError              we are to blame: the same document may succeed later
         ├── ChildDied             the process that parsed it was killed from outside
+        ├── ChildrenBusy          no such process was free for a long time
+        ├── ParserFault           a bug of ours: an exception that no parser foresaw
+        ├── SourceUnreadable      the stored bytes cannot be opened
         ├── ModelMissing          the embedding model is not on this machine
         ├── EmbedderUnavailable   the embedder is away, overloaded or slow
         └── EmbedderMisbehaved    the embedder answered, and the answer is no set of vectors
@@ -35,11 +38,11 @@ class IngestError(Exception):
 
 class DocumentError(IngestError):
     fault = "document"
-    code = "invalid_file"
+    code: ClassVar[WireCode] = "invalid_file"
 
 
 class UnsupportedFile(DocumentError):
-    code = "unsupported_file"
+    code: ClassVar[WireCode] = "unsupported_file"
 
 
 class InvalidFile(DocumentError):
@@ -80,6 +83,18 @@ class MachineError(IngestError):
 
 
 class ChildDied(MachineError):
+    pass
+
+
+class ChildrenBusy(MachineError):
+    pass
+
+
+class ParserFault(MachineError):
+    pass
+
+
+class SourceUnreadable(MachineError):
     pass
 
 

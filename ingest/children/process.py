@@ -1,0 +1,181 @@
+"""One child, from its parent's side: started, asked, watched, ended. Used by one thread at a time.
+
+A child sits in its own session, so that the whole group can be killed, and a Ctrl-C at a terminal reaches only the
+parent. It is killed whenever its answer is late or makes no sense; every end is told as an `Ending`.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Event
+
+import ingest
+from ingest.children.channel import Channel, Frame
+from ingest.children.endings import Ending, Way
+from ingest.children.errors import ChildGone, Garbled
+from ingest.children.messages import Answer, Kind, Request, pack_request, unpack_answer
+from ingest.children.vitals import forget_peak, read_vitals
+from ingest.parsing.limits import Limits
+
+TICK_SECONDS = 0.05
+START_SECONDS = 60
+GOODBYE_SECONDS = 5
+PROGRAM = (sys.executable, "-P", "-m", "ingest.children.child")
+# All that a child inherits. Keys and the addresses of databases live in the worker's environment, not in its.
+PASSED_ON = ("HOME", "LD_LIBRARY_PATH", "PATH", "TZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one document took; None where the system does not tell."""
+
+    seconds: float = 0.0
+    cpu_seconds: float | None = None
+    peak_bytes: int | None = None
+
+
+class Watch:
+    """Looks at a child now and then while its parent waits, and calls time."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float, stop: Event) -> None:
+        self._process = process
+        self._begun = time.monotonic()
+        self._deadline = self._begun + seconds
+        self._next_look = 0.0
+        self._stop = stop
+        self._cpu_before: float | None = None
+        self._cpu_seconds: float | None = None
+        self._peak_bytes: int | None = None
+        self.look()
+
+    def __call__(self) -> None:
+        """The tick of a receiving channel. Raises ChildGone when waiting has no point."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + TICK_SECONDS
+        self.look()
+        if self._stop.is_set():
+            raise ChildGone(self.ending(Way.STOPPED))
+        if now > self._deadline:
+            raise ChildGone(self.ending(Way.OVERTIME))
+
+    def look(self) -> int | None:
+        """Take the measures anew; the bytes resident now."""
+        vitals = read_vitals(self._process.pid)
+        if vitals is None:
+            return None
+        if self._cpu_before is None:
+            self._cpu_before = vitals.cpu_seconds
+        self._cpu_seconds = vitals.cpu_seconds - self._cpu_before
+        self._peak_bytes = max(self._peak_bytes or 0, vitals.peak_bytes)
+        return vitals.resident_bytes
+
+    def ending(self, way: Way, number: int = 0) -> Ending:
+        return Ending(way, number, self._cpu_seconds, self._peak_bytes)
+
+    def cost(self) -> Cost:
+        return Cost(time.monotonic() - self._begun, self._cpu_seconds, self._peak_bytes)
+
+
+class Child:
+    def __init__(self, program: Sequence[str], limits: Limits, stop: Event) -> None:
+        """Returns before the child is ready. The thread that calls this must live as long as the child may."""
+        self._limits = limits
+        self._stop = stop
+        self._ready = False
+        self.documents = 0  # asked of it so far
+        self.resident_bytes = 0
+        ours, its = socket.socketpair()
+        with its:
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - the program is ours, and no shell reads it
+                    [*program, str(os.getpid()), json.dumps(asdict(limits))],
+                    stdin=its.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    env=_environment(),
+                    cwd="/",
+                    start_new_session=True,
+                )
+            except BaseException:
+                ours.close()
+                raise
+        ours.settimeout(TICK_SECONDS)
+        self._channel = Channel(ours)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def wait_until_ready(self) -> None:
+        """Raises ChildGone when it cannot be started; it has then told standard error why."""
+        if not self._ready:
+            watch = Watch(self._process, START_SECONDS, self._stop)
+            frame = self._receive(watch)
+            if frame.header.get("kind") != Kind.READY:
+                raise ChildGone(watch.ending(Way.GARBLED))
+            self._ready = True
+
+    def ask(self, request: Request, file: int) -> tuple[Answer, Cost]:
+        """Raises ChildGone; the child has then been ended and must be replaced."""
+        self.documents += 1
+        forget_peak(self.pid)
+        watch = Watch(self._process, self._limits.wall_seconds, self._stop)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):  # `_receive` finds out why
+            self._channel.send(pack_request(request), file=file)
+        frame = self._receive(watch)
+        self.resident_bytes = watch.look() or 0
+        try:
+            return unpack_answer(frame, request, self._limits), watch.cost()
+        except Garbled as error:
+            raise self._gone(watch.ending(Way.GARBLED)) from error
+
+    def end(self) -> None:
+        """Leaves no process and no descriptor behind, whatever state the child is in. May be called again."""
+        self._channel.close()
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _receive(self, watch: Watch) -> Frame:
+        try:
+            frame = self._channel.receive(most_body_bytes=self._limits.memory_bytes, tick=watch)
+        except ChildGone as gone:
+            raise self._gone(gone.ending) from None
+        except Garbled as error:
+            raise self._gone(watch.ending(Way.GARBLED)) from error
+        if frame is not None:
+            return frame
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(GOODBYE_SECONDS)
+            way = Way.EXITED if status >= 0 else Way.SIGNALLED
+            raise self._gone(watch.ending(way, abs(status)))
+        raise self._gone(watch.ending(Way.GARBLED))  # it hung up and lives on
+
+    def _gone(self, ending: Ending) -> ChildGone:
+        self.end()
+        return ChildGone(ending)
+
+
+def _environment() -> dict[str, str]:
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    single_threaded = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    own = {
+        "PYTHONPATH": str(Path(ingest.__file__).parent.parent),
+        "PYTHONUTF8": "1",
+        "MALLOC_ARENA_MAX": "1",  # a second arena reserves address space, which is what is bounded
+    }
+    return passed_on | single_threaded | own
