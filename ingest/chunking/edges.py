@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.chunking.characters import splits_a_character
-from ingest.chunking.sentences import sentence_starts
+from ingest.chunking.sentences import has_capitals, sentence_starts
 from ingest.chunking.tokens import Tokens
 from ingest.document import Block, BlockKind, Document, PlaceKind
 
@@ -34,7 +34,7 @@ TOKEN = 1.20
 AFTER_HEADING = 3.0  # a heading stays with what follows it
 
 GRAINS = 10  # edges to a chunk of the size wanted; of closer ones only the cheapest is kept
-LINE_END = re.compile(r"\n\s*")
+LINE_END = re.compile(r"[\n\r\u2028\u2029]\s*")
 CLAUSE_END = re.compile(r"[,;:،؛)\]–—]\s+|[、，；：]")
 ONE_OF_MANY = frozenset({BlockKind.LIST_ITEM, BlockKind.TABLE_ROW})
 INTRODUCIBLE = frozenset({BlockKind.LIST_ITEM, BlockKind.TABLE_ROW, BlockKind.CODE})
@@ -65,6 +65,7 @@ class _Layout(NamedTuple):
     ends: Places
     is_code: NDArray[np.bool_]
     is_whole: NDArray[np.bool_]  # fits into one chunk, and is not to be cut
+    is_large: NDArray[np.bool_]  # fills so much of a chunk that the edges on both sides must be kept
 
 
 def find_edges(document: Document, tokens: Tokens, sizes: Sizes) -> Edges:
@@ -92,17 +93,19 @@ def _lay_out(blocks: tuple[Block, ...], tokens: Tokens, sizes: Sizes) -> _Layout
     is_code = np.fromiter((block.kind is BlockKind.CODE for block in blocks), np.bool_, len(blocks))
     is_row = np.fromiter((block.kind is BlockKind.TABLE_ROW for block in blocks), np.bool_, len(blocks))
     code_fits = size <= min(2 * sizes.wanted, sizes.most)  # more than that is better read in parts
-    return _Layout(starts, ends, is_code, (is_code & code_fits) | (is_row & (size <= sizes.most)))
+    is_whole = (is_code & code_fits) | (is_row & (size <= sizes.most))
+    return _Layout(starts, ends, is_code, is_whole, is_whole & (size > sizes.wanted // 2))
 
 
 def _between_blocks(document: Document, blocks: tuple[Block, ...]) -> tuple[Places, Prices]:
     text = document.text
+    cased = has_capitals(text)
     apart = document.place_kind in (PlaceKind.SLIDE, PlaceKind.SHEET)
-    price = [_price_between(text, before, after, apart) for before, after in pairwise(blocks)]
+    price = [_price_between(text, before, after, apart, cased) for before, after in pairwise(blocks)]
     return np.fromiter((block.start for block in blocks[1:]), np.int64, len(price)), np.array(price, dtype=np.float64)
 
 
-def _price_between(text: str, before: Block, after: Block, places_are_sections: bool) -> float:
+def _price_between(text: str, before: Block, after: Block, places_are_sections: bool, cased: bool) -> float:
     if places_are_sections and after.place != before.place:
         return SECTION
     if before.kind is BlockKind.HEADING:
@@ -116,7 +119,7 @@ def _price_between(text: str, before: Block, after: Block, places_are_sections: 
         return LINE
     if after.kind in INTRODUCIBLE and text[before.end - 1] in ":：":
         return INTRODUCED
-    if after.kind is BlockKind.PARAGRAPH and text[after.start].islower():
+    if after.kind is BlockKind.PARAGRAPH and cased and text[after.start].islower():
         return WRAPPED
     return BLOCK
 
@@ -126,9 +129,10 @@ def _within_blocks(text: str, layout: _Layout) -> tuple[Places, Prices]:
     lines = np.array([line.end() for line in LINE_END.finditer(text)], dtype=np.int64)
     sentences = np.array(sentence_starts(text), dtype=np.int64)
     lines, in_code = _inside(lines, layout)
+    cased = has_capitals(text)
     sentences, useless = _inside(sentences, layout)
     price = [
-        _price_of_code_line(text, at) if code else WRAPPED if text[at].islower() else LINE
+        _price_of_code_line(text, at) if code else WRAPPED if cased and text[at].islower() else LINE
         for at, code in zip(lines.tolist(), in_code.tolist(), strict=True)
     ]
     sentences = sentences[~useless]
@@ -154,9 +158,9 @@ def _count(tokens: Tokens, at: Places, price: Prices) -> Edges:
 
 
 def _never_thinned(layout: _Layout) -> Places:
-    """Where something that is kept whole begins or ends; its end is where the next block begins."""
-    after = np.flatnonzero(layout.is_whole) + 1
-    return np.concatenate((layout.starts[layout.is_whole], layout.starts[after[after < len(layout.starts)]]))
+    """Where something large that is kept whole begins or ends; its end is where the next block begins."""
+    after = np.flatnonzero(layout.is_large) + 1
+    return np.concatenate((layout.starts[layout.is_large], layout.starts[after[after < len(layout.starts)]]))
 
 
 def _joined(one: Edges, other: Edges) -> Edges:

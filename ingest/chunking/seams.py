@@ -15,8 +15,7 @@ from collections.abc import Iterator
 SEAM = re.compile(r"(?<=\S)(?= )|(?<=\n)(?=[^\W_])|(?<=[^\W_])(?=[,.;:!?)\]。，、；：！？])")
 
 PIECE_CHARACTERS = 65_536  # encoded at once; a longer stretch without a seam is cut by force
-NEAR_CHARACTERS = 64  # most seams are found within so many characters
-FAR_CHARACTERS = 2_048
+REACHES = (64, 2_048)  # characters looked back before the whole range is: most seams are near
 
 
 def seam_from(text: str, start: int, end: int) -> int | None:
@@ -28,28 +27,27 @@ def seam_from(text: str, start: int, end: int) -> int | None:
 def seam_before(text: str, start: int, end: int) -> int | None:
     """The last seam in `start..end`."""
     upper = end
-    for reach in (NEAR_CHARACTERS, FAR_CHARACTERS, PIECE_CHARACTERS):
+    for reach in (*REACHES, end - start):
         lower = max(start, end - reach)
         last = None
-        for found in SEAM.finditer(text, lower, upper + 1):
-            last = found.start()
-        if last is not None and last <= upper:
+        for found in SEAM.finditer(text, lower, upper + 1):  # one further: the pattern looks at what follows
+            if found.start() <= upper:
+                last = found.start()
+        if last is not None or lower == start:
             return last
-        if lower == start:
-            return None
         upper = lower
     return None
 
 
-def pieces(text: str) -> Iterator[tuple[int, int, bool]]:
+def pieces(text: str, most: int = PIECE_CHARACTERS) -> Iterator[tuple[int, int, bool]]:
     """Spans that cover the text, and whether the cut at the end of each was forced.
 
-    Any two neighbours together hold more than PIECE_CHARACTERS, so the work stays linear whatever the text.
+    Any two neighbours together hold more than `most` characters, so the work stays linear whatever the text.
     """
     start, length = 0, len(text)
-    while length - start > PIECE_CHARACTERS:
-        goal = start + PIECE_CHARACTERS
-        seam = seam_before(text, start + 1, goal)
-        yield start, seam or goal, seam is None
-        start = seam or goal
+    while length - start > most:
+        seam = seam_before(text, start + 1, start + most)
+        end = start + most if seam is None else seam
+        yield start, end, seam is None
+        start = end
     yield start, length, False

@@ -1,7 +1,7 @@
 """Where sentences begin, in any script; pure, and shared with whoever needs windows of whole sentences.
 
 A full stop ends a sentence only before white space, and not after an abbreviation, an initial or a list's
-number, nor before a lower-case letter. The marks of scripts that write no spaces end one wherever they stand.
+number, nor before a lower-case letter unless the whole text is in lower case. The marks of scripts that write no spaces end one wherever they stand.
 Text without any such mark (Thai, logs) has no sentences here: cut it at its spaces.
 """
 
@@ -15,6 +15,7 @@ SENTENCE_END = re.compile(
     r"[\"'”’»)\]」』）】》〉]*"  # what was opened before the stop is closed before the next sentence
     r"\s*"
 )
+CASE_SAMPLE = 20_000  # characters
 WORD_BEFORE = 16  # characters looked at for an abbreviation
 ABBREVIATIONS = frozenset(
     re.findall(
@@ -36,9 +37,16 @@ ABBREVIATIONS_BEFORE_NUMBERS = frozenset(
 )
 
 
+def has_capitals(text: str) -> bool:
+    """Whether a lower-case letter says that a sentence goes on; judged by the beginning."""
+    sample = text[:CASE_SAMPLE]
+    return sum(map(str.isupper, sample)) * 100 >= sum(map(str.islower, sample))
+
+
 def sentence_starts(text: str, start: int = 0, end: int | None = None) -> list[int]:
     """Where each sentence after the first begins in `text[start:end]`: never white space, always after `start`."""
     end = len(text) if end is None else end
+    cased = has_capitals(text[start : min(end, start + CASE_SAMPLE)])
     found = []
     for match in SENTENCE_END.finditer(text, start, end):
         after = match.end()
@@ -46,7 +54,7 @@ def sentence_starts(text: str, start: int = 0, end: int | None = None) -> list[i
             break
         stop = match.group()[0]
         if text[after - 1].isspace():
-            if stop == "." and not _full_stop_ends(text, match.start(), after):
+            if stop == "." and not _full_stop_ends(text, match.start(), after, cased):
                 continue
         elif stop not in STOPS_WITHOUT_SPACE:
             continue  # 3.14, file.txt, ?!x
@@ -54,8 +62,8 @@ def sentence_starts(text: str, start: int = 0, end: int | None = None) -> list[i
     return found
 
 
-def _full_stop_ends(text: str, stop: int, after: int) -> bool:
-    if text[after].islower():
+def _full_stop_ends(text: str, stop: int, after: int, cased: bool) -> bool:
+    if cased and text[after].islower():
         return False
     words = text[max(0, stop - WORD_BEFORE) : stop].split()
     if not words:

@@ -22,19 +22,20 @@ def windows(tokens: Tokens, limits: ChunkLimits) -> Iterator[tuple[int, int, int
         if stop <= reached:  # the limits leave no room for both the overlap and one more character
             first = reached
             stop, count = _end_of_window(tokens, first, limits.max_tokens)
-        start, end = int(tokens.starts[first]), int(tokens.starts[stop])
-        if end > start and not tokens.text[start:end].isspace():
-            yield start, end, count
+        if count:
+            yield int(tokens.starts[first]), int(tokens.starts[stop]), count
         first = _edge_after(tokens, stop - limits.overlap_tokens, stop)
 
 
 def _end_of_window(tokens: Tokens, first: int, most: int) -> tuple[int, int]:
-    """The last token at which the window from `first` may end, and how many tokens that window counts."""
+    """The last token at which the window from `first` may end, and what that window counts: 0 if it is blank."""
     start = int(tokens.starts[first])
     stop = min(first + most, len(tokens))
     while True:
         stop = edge_before(tokens, stop, first + 1)
-        count = tokens.count(start, int(tokens.starts[stop]))
+        end = int(tokens.starts[stop])
+        blank = start == end or tokens.text[start:end].isspace()
+        count = 0 if blank else tokens.count(start, end)
         if count <= most or stop <= first + 1:
             return stop, count
         stop = max(first + 1, stop - (count - most))

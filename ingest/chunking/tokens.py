@@ -11,6 +11,7 @@ forced, and there the count may differ from the whole's by a few tokens a cut; a
 import base64
 import hashlib
 import lzma
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -20,7 +21,7 @@ import numpy as np
 import tiktoken
 from numpy.typing import NDArray
 
-from ingest.chunking.seams import FAR_CHARACTERS, pieces, seam_before, seam_from
+from ingest.chunking.seams import PIECE_CHARACTERS, pieces, seam_before, seam_from
 from ingest.errors import DocumentTooLarge
 
 EncodingName = Literal["cl100k_base", "o200k_base"]
@@ -75,10 +76,11 @@ class TokenTableDamaged(RuntimeError):
 class Tokenizer:
     """One encoding, loaded. Costs 0.15 s (o200k: 0.4 s) to open: open once per process, share between threads."""
 
-    def __init__(self, name: EncodingName = "cl100k_base") -> None:
+    def __init__(self, name: EncodingName = "cl100k_base", *, piece_characters: int = PIECE_CHARACTERS) -> None:
         spec = ENCODINGS[name]
         ranks = _read_table(name, spec.sha256)
         self.name = name
+        self._piece_characters = piece_characters
         self._encoding = tiktoken.Encoding(
             name, pat_str=spec.pattern, mergeable_ranks=ranks, special_tokens={"<|endoftext|>": spec.end_of_text}
         )
@@ -88,7 +90,7 @@ class Tokenizer:
     def count(self, text: str, *, most: int | None = None) -> int:
         """Tokens of `text`. With `most`, counting stops soon after so many, and the answer is only known to be more."""
         total = 0
-        for start, end, _ in pieces(text):
+        for start, end, _ in pieces(text, self._piece_characters):
             total += len(self._encode(text[start:end]))
             if most is not None and total > most:
                 break
@@ -100,7 +102,7 @@ class Tokenizer:
         whole: list[NDArray[np.bool_]] = []
         forced: list[int] = []
         total = 0
-        for start, end, was_forced in pieces(text):
+        for start, end, was_forced in pieces(text, self._piece_characters):
             piece_starts, piece_whole = self._locate(text[start:end])
             starts.append(piece_starts + start)
             whole.append(piece_whole)
@@ -160,9 +162,9 @@ class Tokens:
         A slice that begins or ends inside a word has other tokens there than the text has. Between its first
         and last seam it has the same ones, so only its two ends are encoded again.
         """
-        first = seam_from(self.text, start, min(end, start + FAR_CHARACTERS))
-        last = seam_before(self.text, start, end)
-        if first is None or last is None or first > last or any(start < cut < end for cut in self.forced):
+        first = seam_from(self.text, start, end)
+        last = None if first is None else seam_before(self.text, first, end)
+        if first is None or last is None or bisect_left(self.forced, end) > bisect_right(self.forced, start):
             return len(self.tokenizer._encode(self.text[start:end]))
         ends = sum(len(self.tokenizer._encode(self.text[a:b])) for a, b in ((start, first), (last, end)) if a < b)
         inner = np.searchsorted(self.starts, (first, last))
