@@ -6,8 +6,9 @@ Neither side trusts a length it is told beyond what it said it would take, and n
 import json
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ingest.children.errors import Garbled
 
@@ -20,6 +21,11 @@ Header = dict[str, object]
 Buffer = bytes | bytearray | memoryview
 
 
+class Tick(Protocol):
+    def __call__(self, *, idle: bool) -> None:
+        """`idle`: the wait for the next byte has just timed out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     header: Header
@@ -27,12 +33,12 @@ class Frame:
     file: int | None = None  # a descriptor that now belongs to the receiver
 
 
-def _no_tick() -> None:
+def _no_tick(*, idle: bool) -> None:  # noqa: ARG001 - a tick that never stops anybody
     return None
 
 
 class Channel:
-    """One end. A receiver with a time-out on its socket hears `tick` whenever nothing, or not all, has come yet."""
+    """One end. A receiver with a time-out on its socket has `tick` called while it waits; that may raise."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
@@ -48,9 +54,7 @@ class Channel:
         for part in body:
             self._end.sendall(part)
 
-    def receive(
-        self, *, most_body_bytes: int, with_file: bool = False, tick: Callable[[], None] = _no_tick
-    ) -> Frame | None:
+    def receive(self, *, most_body_bytes: int, with_file: bool = False, tick: Tick = _no_tick) -> Frame | None:
         """The next frame; None when the other side has gone. Raises Garbled for anything that is no frame."""
         file: int | None = None
         if with_file:
@@ -74,20 +78,23 @@ class Channel:
     def close(self) -> None:
         self._end.close()
 
-    def _exactly(self, count: int, tick: Callable[[], None]) -> bytearray:
+    def _exactly(self, count: int, tick: Tick) -> bytearray:
         """`count` bytes, fewer when the other side has gone."""
         received = bytearray()
+        idle = False
         while len(received) < count:
-            tick()  # before every piece: a sender that drips must not escape its deadline
+            tick(idle=idle)  # before every piece: a sender that drips must not escape its deadline
             try:
                 piece = self._end.recv(min(PIECE_BYTES, count - len(received)))
             except TimeoutError:
+                idle = True
                 continue
             except ConnectionResetError:
                 break
             if not piece:
                 break
             received += piece
+            idle = False
         return received
 
 

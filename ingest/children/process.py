@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Event
 
@@ -27,7 +27,7 @@ from ingest.parsing.limits import Limits
 
 TICK_SECONDS = 0.05
 START_SECONDS = 60
-GOODBYE_SECONDS = 5
+GOODBYE_SECONDS = 1
 PROGRAM = (sys.executable, "-P", "-m", "ingest.children.child")
 # All that a child inherits. Keys and the addresses of databases live in the worker's environment, not in its.
 PASSED_ON = ("HOME", "LD_LIBRARY_PATH", "PATH", "TZ")
@@ -51,13 +51,18 @@ class Watch:
         self._deadline = self._begun + seconds
         self._next_look = 0.0
         self._stop = stop
+        self._ended = False
         self._cpu_before: float | None = None
         self._cpu_seconds: float | None = None
         self._peak_bytes: int | None = None
         self.look()
 
-    def __call__(self) -> None:
+    def __call__(self, *, idle: bool) -> None:
         """The tick of a receiving channel. Raises ChildGone when waiting has no point."""
+        if idle:
+            if self._ended:  # seen ended before the wait that just timed out: nothing can be under way any more
+                raise ChildGone(self.ending(Way.EXITED))  # though a process it started holds its socket open
+            self._ended = has_ended(self._process)
         now = time.monotonic()
         if now < self._next_look:
             return
@@ -117,7 +122,7 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        return not has_ended(self._process)
 
     def wait_until_ready(self) -> None:
         """Raises ChildGone when it cannot be started; it has then told standard error why."""
@@ -145,10 +150,10 @@ class Child:
     def end(self) -> None:
         """Leaves no process and no descriptor behind, whatever state the child is in. May be called again."""
         self._channel.close()
-        if self._process.poll() is None:
+        if self._process.returncode is None:  # not yet waited for, so its number cannot be another's
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+                os.killpg(self._process.pid, signal.SIGKILL)  # also what it may have started
+            self._process.wait()
 
     def _receive(self, watch: Watch) -> Frame:
         try:
@@ -159,15 +164,30 @@ class Child:
             raise self._gone(watch.ending(Way.GARBLED)) from error
         if frame is not None:
             return frame
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            status = self._process.wait(GOODBYE_SECONDS)
-            way = Way.EXITED if status >= 0 else Way.SIGNALLED
-            raise self._gone(watch.ending(way, abs(status)))
-        raise self._gone(watch.ending(Way.GARBLED))  # it hung up and lives on
+        deadline = time.monotonic() + GOODBYE_SECONDS
+        while not has_ended(self._process):
+            if time.monotonic() > deadline:  # it hung up and lives on
+                raise self._gone(watch.ending(Way.GARBLED))
+            time.sleep(0.001)
+        raise self._gone(watch.ending(Way.EXITED))
 
     def _gone(self, ending: Ending) -> ChildGone:
+        """`ending`, once the child has ended; how it exited only the system can say."""
         self.end()
+        status = self._process.returncode
+        if ending.way is Way.EXITED:
+            ending = replace(ending, way=Way.EXITED if status >= 0 else Way.SIGNALLED, number=abs(status))
         return ChildGone(ending)
+
+
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Without taking the body away: while it lies there, its number and its group's belong to nobody else."""
+    if sys.platform == "linux":
+        if process.returncode is not None:
+            return True
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    else:  # noqa: RET505 - so that a type checker sees what is for another system
+        return process.poll() is not None
 
 
 def _environment() -> dict[str, str]:
