@@ -61,7 +61,7 @@ def lie(prepared: Prepared) -> Prepared:
     return Prepared(prepared.text, "text/plain", "", None, 0, (), (far,), ())
 
 
-def read(source: Source, name: str, limits: Limits, chunking: ChunkLimits) -> Prepared:
+def read(source: Source, name: str, limits: Limits, chunking: ChunkLimits) -> Prepared:  # noqa: PLR0912 - a list of orders
     global documents  # noqa: PLW0603 - what makes one document depend on another is what is tested
     documents += 1
     text = bytes(source).decode("utf-8")
@@ -105,7 +105,7 @@ def read(source: Source, name: str, limits: Limits, chunking: ChunkLimits) -> Pr
             opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(int(argument))]
             return echo(str(len(opened)), chunking)
         case "!fork":
-            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            subprocess.Popen([sys.executable, "-c", f"import time; time.sleep(600)  # grandchild of {argument}"])
             os.kill(os.getpid(), signal.SIGSEGV)
         case "!environment":
             return echo(" ".join(sorted(os.environ)), chunking)
