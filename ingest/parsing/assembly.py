@@ -8,24 +8,23 @@ from collections.abc import Sequence
 
 from ingest.document import Block, BlockKind, Document, PlaceKind
 from ingest.errors import DocumentTooLarge, EmptyDocument
+from ingest.parsing.allowance import TextAllowance
 from ingest.parsing.limits import Limits
 
 CELL_SEPARATOR = " | "
 CLOSE_KINDS = (BlockKind.TABLE_ROW, BlockKind.LIST_ITEM)
-# No language packs more characters into a token for more than a line or two: beyond this the tokens need no counting.
-CHARACTERS_PER_TOKEN = 16
+ALLOWANCE_PIECE = 1 << 18
 # NUL breaks databases, lone surrogates cannot be written as UTF-8, soft hyphens and word joiners split words in search.
 UNWANTED = re.compile("[\0-\x08\x0e-\x1f\xad\u2060\ufeff\ufffe\uffff\ud800-\udfff]+")
 
 
 class Assembly:
     def __init__(self, limits: Limits) -> None:
-        self._most_characters = limits.tokens * CHARACTERS_PER_TOKEN
+        self._allowance = TextAllowance(limits)
         self._columns = limits.columns
-        self._tokens = limits.tokens
         self._parts: list[str] = []
         self._blocks: list[Block] = []
-        self._length = 0
+        self._length = self._unjudged = self._judged_parts = 0
         self._headings: list[tuple[int, str]] = []
         self._path: tuple[str, ...] = ()
         self.warnings: list[str] = []
@@ -81,14 +80,18 @@ class Assembly:
     ) -> Document:
         if not self._blocks:
             raise EmptyDocument("This document holds no text.")
+        self._judge()
+        text = "".join(self._parts)
         if not (title := " ".join(clean(title).split())):
-            title = next((self._text_of(block) for block in self._blocks if block.kind is BlockKind.HEADING), "")
-        return Document(
-            "".join(self._parts), tuple(self._blocks), media_type, title, place_kind, place_count, tuple(self.warnings)
-        )
-
-    def _text_of(self, block: Block) -> str:
-        return " ".join("".join(self._parts)[block.start : block.end].split())
+            title = next(
+                (
+                    " ".join(text[block.start : block.end].split())
+                    for block in self._blocks
+                    if block.kind is BlockKind.HEADING
+                ),
+                "",
+            )
+        return Document(text, tuple(self._blocks), media_type, title, place_kind, place_count, tuple(self.warnings))
 
     def _leave_headings(self, level: int) -> None:
         while self._headings and self._headings[-1][0] >= level:
@@ -98,8 +101,14 @@ class Assembly:
     def _write(self, text: str) -> None:
         self._parts.append(text)
         self._length += len(text)
-        if self._length > self._most_characters:
-            raise DocumentTooLarge(f"This document holds more than {self._tokens:,} tokens of text.")
+        self._unjudged += len(text)
+        if self._unjudged > ALLOWANCE_PIECE:
+            self._judge()
+
+    def _judge(self) -> None:
+        """Counting in large pieces costs a tenth of counting every block."""
+        self._allowance.take("".join(self._parts[self._judged_parts :]))
+        self._judged_parts, self._unjudged = len(self._parts), 0
 
 
 def clean(text: str) -> str:

@@ -1,0 +1,132 @@
+"""Which lines of a PDF are headings, and of what level.
+
+The document's own outline is believed where its entries are found on their pages. Without one, lines that are larger
+or bolder than the text around them are headings, as long as they stay the exception.
+"""
+
+import re
+from collections import Counter, defaultdict
+from itertools import pairwise
+
+from ingest.parsing.pdf_lines import Line, OutlineEntry, Page
+
+LARGER = 1.12  # times the size of the body
+LONGEST_HEADING = 160
+DEEPEST_LEVEL = 6
+OUTLINE_FOUND_SHARE = 0.5
+MOST_HEADING_SHARE = 0.2  # of the document's characters: with more, size and weight mean something else
+NUMBERED = re.compile(
+    r"(?:chapter|appendix|section|part|annex)?\s*((?:\d{1,3}|[A-Z])(?:\.\d{1,3})*)[.:)]?\s+(?=\S)", re.IGNORECASE
+)
+NO_WORD = re.compile(r"[\W_]+")
+UNFINISHED = (",", ";", "…")
+LEADERS = re.compile(r"(?:\s*\.){4,}|…")
+
+Levels = dict[int, int]  # id(line) -> level
+
+
+def body_size(pages: list[Page]) -> float:
+    """The size most characters are set in."""
+    sizes: Counter[float] = Counter()
+    for page in pages:
+        for line in page.lines:
+            sizes[round(line.size, 1)] += len(line.text)
+    return sizes.most_common(1)[0][0] if sizes else 0.0
+
+
+def find_headings(pages: list[Page], outline: list[OutlineEntry], body: float) -> Levels:
+    levels = _by_outline(pages, outline)
+    if outline and _trusted(levels, outline, len(pages)):
+        return levels | _title_line(pages, body, levels)
+    return _by_type(pages, body)
+
+
+def _trusted(levels: Levels, outline: list[OutlineEntry], page_count: int) -> bool:
+    return len(levels) >= OUTLINE_FOUND_SHARE * len(outline) and len(levels) * 10 >= page_count
+
+
+def _by_outline(pages: list[Page], outline: list[OutlineEntry]) -> Levels:
+    entries: defaultdict[int, list[OutlineEntry]] = defaultdict(list)
+    for entry in outline:
+        entries[entry.page].append(entry)
+    levels: Levels = {}
+    for page in pages:
+        if page.number in entries:
+            lines = [(line, _essence(line.text)) for line in page.lines if len(line.text) <= LONGEST_HEADING]
+            for entry in entries[page.number]:
+                _mark(levels, lines, entry)
+    return levels
+
+
+def _mark(levels: Levels, lines: list[tuple[Line, str]], entry: OutlineEntry) -> None:
+    """A heading may run over two or three lines, and its number may be missing on either side."""
+    wanted = _essence(entry.title)
+    if not wanted:
+        return
+    for at, (line, start) in enumerate(lines):
+        if id(line) in levels or not start or not wanted.startswith(start):
+            continue
+        run, found = [line], start
+        while found != wanted and wanted.startswith(found) and at + len(run) < len(lines) and len(run) < 4:
+            following, more = lines[at + len(run)][0], NO_WORD.sub("", lines[at + len(run)][0].text).casefold()
+            found += more
+            run.append(following)
+        if found == wanted:
+            levels.update((id(part), min(entry.level, DEEPEST_LEVEL)) for part in run)
+            return
+
+
+def _essence(text: str) -> str:
+    text = NUMBERED.sub("", text.strip(), count=1)
+    return NO_WORD.sub("", text).casefold()
+
+
+def _title_line(pages: list[Page], body: float, taken: Levels) -> Levels:
+    """The largest line of the first page stands above the whole outline."""
+    first = next((page for page in pages if page.lines), None)
+    if first is None:
+        return {}
+    largest = max(first.lines, key=lambda line: line.size)
+    if largest.size < body * 1.3 or id(largest) in taken:
+        return {}
+    return {id(line): 1 for line in first.lines if abs(line.size - largest.size) < 0.5 and id(line) not in taken}
+
+
+def _by_type(pages: list[Page], body: float) -> Levels:
+    keys: dict[int, tuple[float, bool, int]] = {}
+    heading_characters = total = 0
+    for page in pages:
+        for before, line in pairwise([None, *page.lines]):
+            assert line is not None
+            total += len(line.text)
+            if _stands_out(line, body) and not (before is not None and _same_row(before, line)):
+                keys[id(line)] = (-round(line.size * 2) / 2, not line.bold, _numbering_depth(line.text))
+                heading_characters += len(line.text)
+    if heading_characters > MOST_HEADING_SHARE * total:
+        return {}
+    ranks = {key: min(rank, DEEPEST_LEVEL) for rank, key in enumerate(sorted(set(keys.values())), start=1)}
+    return {line: ranks[key] for line, key in keys.items()}
+
+
+def _stands_out(line: Line, body: float) -> bool:
+    larger = line.size >= body * LARGER
+    if not larger and not (line.bold and line.size >= body * 0.95):
+        return False
+    text = line.text
+    if line.monospaced or len(text) > LONGEST_HEADING or text.endswith(UNFINISHED) or LEADERS.search(text):
+        return False
+    if text.endswith(".") and len(text) > 60:
+        return False
+    letters = sum(character.isalpha() for character in text)
+    return letters >= 2 and letters * 2 >= len(text)
+
+
+def _same_row(before: Line, line: Line) -> bool:
+    """Bold cells in a row of a table."""
+    return abs(before.y - line.y) < 0.3 * line.size and before.right <= line.left
+
+
+def _numbering_depth(text: str) -> int:
+    """1 for `3 Results` and for headings without a number, 2 for `3.1 Figures`."""
+    match = NUMBERED.match(text)
+    return match[1].count(".") + 1 if match else 1
