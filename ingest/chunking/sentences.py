@@ -1,8 +1,9 @@
 """Where sentences begin, in any script; pure, and shared with whoever needs windows of whole sentences.
 
 A full stop ends a sentence only before white space, and not after an abbreviation, an initial or a list's
-number, nor before a lower-case letter unless the whole text is in lower case. The marks of scripts that write no spaces end one wherever they stand.
-Text without any such mark (Thai, logs) has no sentences here: cut it at its spaces.
+number, nor before a lower-case letter unless the whole text is in lower case. The marks of scripts that write
+no spaces end one wherever they stand. Text without any such mark (Thai, logs) has no sentences here: cut it at
+its spaces.
 """
 
 import re

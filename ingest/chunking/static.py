@@ -24,7 +24,7 @@ def windows(tokens: Tokens, limits: ChunkLimits) -> Iterator[tuple[int, int, int
             stop, count = _end_of_window(tokens, first, limits.max_tokens)
         if count:
             yield int(tokens.starts[first]), int(tokens.starts[stop]), count
-        first = _edge_after(tokens, stop - limits.overlap_tokens, stop)
+        first = _edge_after(tokens, max(first + 1, stop - limits.overlap_tokens), stop)
 
 
 def _end_of_window(tokens: Tokens, first: int, most: int) -> tuple[int, int]:

@@ -167,7 +167,8 @@ class Tokens:
         if first is None or last is None or bisect_left(self.forced, end) > bisect_right(self.forced, start):
             return len(self.tokenizer._encode(self.text[start:end]))
         ends = sum(len(self.tokenizer._encode(self.text[a:b])) for a, b in ((start, first), (last, end)) if a < b)
-        inner = np.searchsorted(self.starts, (first, last))
+        # Of tokens with the same start the last is whole, and a token begins at every seam.
+        inner = np.searchsorted(self.starts, (first, last), side="right")
         return ends + int(inner[1] - inner[0])
 
 
