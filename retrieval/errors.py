@@ -19,6 +19,7 @@ RetrievalError
 └── CatalogError              the database
     ├── CatalogUnavailable    it does not answer, or is locked for too long
     ├── CatalogTooNew         its schema was written by a later release
+    ├── CatalogDamaged        a row breaks a rule of the schema, or the file is not a database: a person must look
     └── LeaseLost             the claim was taken over: nothing of this attempt may be published
 """
 
@@ -109,6 +110,10 @@ class CatalogUnavailable(CatalogError):
 
 class CatalogTooNew(CatalogError):
     pass
+
+
+class CatalogDamaged(CatalogError):
+    """Our bug or a damaged database; the transaction it came up in has left no trace."""
 
 
 class LeaseLost(CatalogError):

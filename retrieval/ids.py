@@ -60,6 +60,11 @@ def new_lease_token() -> LeaseToken:
     return LeaseToken(_random())
 
 
+def new_blob_name() -> str:
+    """A stored object's name; never used twice, so that an object may go once its row has gone."""
+    return f"blob_{_random()}"
+
+
 def well_formed(identifier: str) -> bool:
     """Whether a caller's id could be one of ours at all; whether it exists is the catalog's answer."""
     return _WELL_FORMED.match(identifier) is not None

@@ -1,0 +1,203 @@
+"""Claims: who works on which waiting file of a store, until when, and what became of it.
+
+A claim is a lease with a token and a document number of its own. The number is never used again, so that whatever
+a stale attempt has written can never come alive. A file whose claim died (its lease ran out) is claimed alone.
+Every change holds the store's row: workers of one store take turns for the milliseconds that a claim lasts, and
+work on what they claimed side by side.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, case, func, literal_column, select, update
+
+from retrieval.catalog.rows import Claim, Failure, FileStatus, StoreStatus, Waiting
+from retrieval.catalog.tables import entries, files, stores
+from retrieval.catalog.tally import move, slices
+from retrieval.catalog.values import chunking_from_columns, legible
+from retrieval.catalog.vector_stores import locked, store_from
+from retrieval.ids import FileId, LeaseToken, ProjectId, StoreId
+
+# A literal, not a parameter: only so does every planner see that the index of waiting files serves.
+_IN_PROGRESS = entries.c.status == literal_column(f"'{FileStatus.IN_PROGRESS.value}'")
+_FREE = {"lease_token": None, "document": None}
+
+
+def _prefix(waiting: Sequence[Row[Any]], most_bytes: int) -> Sequence[Row[Any]]:
+    """What one claim takes of the files that wait: the first, and after it as many as fit. A suspect comes alone."""
+    if not waiting:
+        return []
+    if _suspect(waiting[0]):
+        return waiting[:1]
+    taken: list[Row[Any]] = []
+    total = 0
+    for row in waiting:
+        total += row.bytes
+        if taken and total > most_bytes:
+            break
+        if not _suspect(row):
+            taken.append(row)
+    return taken
+
+
+def _suspect(row: Row[Any]) -> bool:
+    """A token on a file that is free means that the lease ran out before the claimant could say anything."""
+    return row.lease_token is not None or row.deaths > 0
+
+
+class Claims:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def claim(
+        self, store: StoreId, *, most: int, most_bytes: int, token: LeaseToken, now: int, lease_seconds: int
+    ) -> list[Claim]:
+        """Lease waiting files, those attached alone before those attached in bulk, the oldest first."""
+        held = locked(self._connection, store)
+        if held is None or store_from(held).status_at(now) is StoreStatus.EXPIRED:
+            return []
+        free = (
+            select(
+                entries.c.serial,
+                entries.c.file_id,
+                entries.c.attempt,
+                entries.c.deaths,
+                entries.c.lease_token,
+                entries.c.chunk_max_tokens,
+                entries.c.chunk_overlap_tokens,
+                files.c.filename,
+                files.c.bytes,
+                files.c.blob,
+                files.c.media_type,
+            )
+            .join_from(entries, files, entries.c.file_id == files.c.id)
+            .where(entries.c.store_id == store, _IN_PROGRESS, entries.c.leased_until <= now)
+            .order_by(entries.c.bulk, entries.c.serial)
+            .limit(most)
+        )
+        taken = _prefix(list(self._connection.execute(free)), most_bytes)
+        if not taken:
+            return []
+        numbers = range(held.next_document, held.next_document + len(taken))
+        self._connection.execute(update(stores).where(stores.c.id == store).values(next_document=numbers.stop))
+        leased = (
+            update(entries)
+            .where(entries.c.serial == bindparam("taken"))
+            .values(
+                document=bindparam("number"),
+                lease_token=token,
+                leased_until=now + lease_seconds,
+                attempt=entries.c.attempt + 1,
+                deaths=entries.c.deaths + bindparam("died"),
+            )
+        )
+        died = [int(row.lease_token is not None) for row in taken]
+        self._connection.execute(
+            leased,
+            [
+                {"taken": row.serial, "number": number, "died": dead}
+                for row, number, dead in zip(taken, numbers, died, strict=True)
+            ],
+        )
+        project = ProjectId(held.project_id)
+        return [
+            Claim(
+                store_id=store,
+                project_id=project,
+                file_id=FileId(row.file_id),
+                filename=row.filename,
+                media_type=row.media_type,
+                bytes=row.bytes,
+                blob=row.blob,
+                chunking=chunking_from_columns(row.chunk_max_tokens, row.chunk_overlap_tokens),
+                document=number,
+                token=token,
+                attempt=row.attempt + 1,
+                deaths=row.deaths + dead,
+                leased_until=now + lease_seconds,
+            )
+            for row, number, dead in zip(taken, numbers, died, strict=True)
+        ]
+
+    def _mine(self, store: StoreId, token: LeaseToken, wanted: Collection[FileId] | None) -> dict[FileId, int]:
+        """Serials of the entries that this token still holds; the store's row is held from here on."""
+        if locked(self._connection, store) is None:
+            return {}
+        held = select(entries.c.file_id, entries.c.serial).where(
+            entries.c.lease_token == token, entries.c.store_id == store, _IN_PROGRESS
+        )
+        found = {FileId(row.file_id): row.serial for row in self._connection.execute(held.order_by(entries.c.serial))}
+        return found if wanted is None else {file: found[file] for file in wanted if file in found}
+
+    def renew(self, store: StoreId, token: LeaseToken, *, now: int, lease_seconds: int) -> frozenset[FileId]:
+        """Hold on to what is being worked on; the files that are still the token's. The others may be dropped: they
+        were cancelled, deleted or taken over."""
+        mine = self._mine(store, token, None)
+        for some in slices(list(mine.values())):
+            self._connection.execute(
+                update(entries).where(entries.c.serial.in_(some)).values(leased_until=now + lease_seconds)
+            )
+        return frozenset(mine)
+
+    def release(self, store: StoreId, token: LeaseToken, wanted: Collection[FileId] | None = None) -> int:
+        """Give files back untouched, as if they had not been claimed; None: all that the token holds."""
+        attempts = case((entries.c.attempt > 0, entries.c.attempt - 1), else_=0)
+        return self._free(self._mine(store, token, wanted), {"leased_until": 0, "attempt": attempts})
+
+    def retry_later(self, store: StoreId, token: LeaseToken, wanted: Collection[FileId], *, until: int) -> int:
+        """Give files back that are not to blame, to be claimed no sooner than `until`. Their attempts count."""
+        return self._free(self._mine(store, token, wanted), {"leased_until": until})
+
+    def _free(self, mine: dict[FileId, int], values: dict[str, Any]) -> int:
+        for some in slices(list(mine.values())):
+            self._connection.execute(update(entries).where(entries.c.serial.in_(some)).values({**_FREE, **values}))
+        return len(mine)
+
+    def fail(self, store: StoreId, token: LeaseToken, failures: Sequence[Failure], *, now: int) -> tuple[FileId, ...]:
+        """Settle what cannot be ingested; the files settled. Whatever the token no longer holds is passed over."""
+        verdicts = {failure.file_id: failure for failure in failures}
+        mine = self._mine(store, token, verdicts)
+        if not mine:
+            return ()
+        failed = (
+            update(entries)
+            .where(entries.c.serial == bindparam("mine"))
+            .values(
+                {
+                    **_FREE,
+                    "status": FileStatus.FAILED.value,
+                    "leased_until": 0,
+                    "settled_at": now,
+                    "error_code": bindparam("code"),
+                    "error_message": bindparam("message"),
+                }
+            )
+        )
+        self._connection.execute(
+            failed,
+            [
+                {"mine": serial, "code": verdicts[file].code.value, "message": legible(verdicts[file].message)}
+                for file, serial in mine.items()
+            ],
+        )
+        move(self._connection, store, list(mine.values()), FileStatus.IN_PROGRESS, FileStatus.FAILED)
+        return tuple(mine)
+
+    def waiting(self, *, now: int, untouched_seconds: int = 0, most: int = 1000) -> tuple[Waiting, ...]:
+        """Stores for which somebody should ring: a file whose lease or pause is over, or that nobody has claimed
+        for `untouched_seconds` after it was attached. Those who wait longest come first."""
+        due = (entries.c.leased_until <= now) & (
+            (entries.c.leased_until > 0) | (entries.c.created_at <= now - untouched_seconds)
+        )
+        wanted = (
+            select(entries.c.store_id, stores.c.project_id, func.count())
+            .join_from(entries, stores, entries.c.store_id == stores.c.id)
+            .where(_IN_PROGRESS, due, stores.c.deleted_at.is_(None), stores.c.expired_at.is_(None))
+            .group_by(entries.c.store_id, stores.c.project_id)
+            .order_by(func.min(entries.c.serial))
+            .limit(most)
+        )
+        return tuple(
+            Waiting(StoreId(store), ProjectId(project), files)
+            for store, project, files in self._connection.execute(wanted)
+        )

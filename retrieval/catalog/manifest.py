@@ -1,0 +1,244 @@
+"""The manifest: which segments, indexes and documents make up a store at its present generation.
+
+A reader that has generation G asks for what changed after it. Documents that are dead and whose rows no live segment
+holds are purged in time; a reader older than the last purge is given everything anew (`Manifest.since` is then 0).
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from retrieval.catalog.rows import (
+    Attributes,
+    CodebookRow,
+    DocumentRow,
+    IndexRow,
+    Manifest,
+    SegmentLoad,
+    SegmentRow,
+)
+from retrieval.catalog.tables import codebooks, documents, indexes, segments, stores
+from retrieval.catalog.tally import slices
+from retrieval.catalog.values import attributes_from_json
+from retrieval.catalog.vector_stores import locked, next_generation, no_such_store
+from retrieval.ids import FileId, SegmentId, StoreId, well_formed
+
+_NONE: Attributes = {}
+
+
+def _segment(row: Row[Any]) -> SegmentRow:
+    return SegmentRow(
+        SegmentId(row.id), StoreId(row.store_id), row.rows, row.width, row.bytes, row.checksum, row.created_at
+    )
+
+
+def _codebook(row: Row[Any]) -> CodebookRow:
+    return CodebookRow(
+        StoreId(row.store_id), row.version, row.trained_rows, row.candidates, row.recall, row.bytes, row.checksum
+    )
+
+
+def insert_segment(connection: Connection, project: str, segment: SegmentRow) -> None:
+    connection.execute(
+        insert(segments).values(
+            id=segment.id,
+            store_id=segment.store_id,
+            project_id=project,
+            rows=segment.rows,
+            width=segment.width,
+            bytes=segment.bytes,
+            checksum=segment.checksum,
+            created_at=segment.created_at,
+        )
+    )
+
+
+class Manifests:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def read(self, store: StoreId, since: int = 0) -> Manifest:
+        """The store as it is; documents only as far as they changed after generation `since`. Of everything (since 0)
+        only the living are listed, otherwise the dead too."""
+        row = None
+        if well_formed(store):
+            row = self._connection.execute(
+                select(stores).where(stores.c.id == store, stores.c.deleted_at.is_(None))
+            ).first()
+        if row is None:
+            raise no_such_store(store)
+        if since < row.purged_generation or since > row.generation:
+            since = 0
+        return Manifest(
+            store_id=store,
+            generation=row.generation,
+            model=row.model,
+            width=row.width,
+            segments=self.segments(store),
+            indexes=() if row.codebook is None else self._indexes(store, row.codebook),
+            codebook=None if row.codebook is None else self._codebook(store, row.codebook),
+            documents=() if since == row.generation else self._documents(store, since),
+            since=since,
+        )
+
+    def segments(self, store: StoreId) -> tuple[SegmentRow, ...]:
+        live = select(segments).where(segments.c.store_id == store, segments.c.removed_at.is_(None))
+        return tuple(_segment(row) for row in self._connection.execute(live.order_by(segments.c.serial)))
+
+    def _indexes(self, store: StoreId, version: int) -> tuple[IndexRow, ...]:
+        live = (
+            select(indexes.c.segment_id, indexes.c.codebook, indexes.c.bytes, indexes.c.checksum)
+            .where(indexes.c.store_id == store, indexes.c.codebook == version, indexes.c.removed_at.is_(None))
+            .order_by(indexes.c.segment_id)
+        )
+        return tuple(IndexRow(SegmentId(row[0]), row[1], row[2], row[3]) for row in self._connection.execute(live))
+
+    def _codebook(self, store: StoreId, version: int) -> CodebookRow:
+        found = select(codebooks).where(codebooks.c.store_id == store, codebooks.c.version == version)
+        return _codebook(self._connection.execute(found).one())
+
+    def _documents(self, store: StoreId, since: int) -> tuple[DocumentRow, ...]:
+        columns = (
+            documents.c.number,
+            documents.c.file_id,
+            documents.c.filename,
+            documents.c.attributes,
+            documents.c.living,
+            documents.c.changed,
+        )
+        wanted = select(*columns).where(documents.c.store_id == store, documents.c.changed > since)
+        if not since:
+            wanted = wanted.where(documents.c.living)
+        known: dict[str | None, Attributes] = {None: _NONE}  # the documents of a store often have few different ones
+        found = []
+        for number, file, name, text, living, changed in self._connection.execute(wanted.order_by(documents.c.number)):
+            attributes = known.get(text)
+            if attributes is None:
+                attributes = known[text] = attributes_from_json(text) or _NONE
+            found.append(DocumentRow(number, FileId(file), name, attributes, living, changed))
+        return tuple(found)
+
+    def loads(self, store: StoreId) -> tuple[SegmentLoad, ...]:
+        """For each live segment how many documents and chunks of it live: what a merge would keep."""
+        living = (documents.c.segment_id == segments.c.id) & (documents.c.store_id == store) & documents.c.living
+        wanted = (
+            select(
+                segments.c.id,
+                segments.c.rows,
+                func.count(documents.c.number),
+                func.coalesce(func.sum(documents.c.chunks), 0),
+            )
+            .join_from(segments, documents, living, isouter=True)
+            .where(segments.c.store_id == store, segments.c.removed_at.is_(None))
+            .group_by(segments.c.id, segments.c.rows, segments.c.serial)
+            .order_by(segments.c.serial)
+        )
+        return tuple(
+            SegmentLoad(SegmentId(segment), rows, int(living_documents), int(chunks))
+            for segment, rows, living_documents, chunks in self._connection.execute(wanted)
+        )
+
+    # Changes
+
+    def add_index(self, store: StoreId, index: IndexRow) -> bool:
+        """Show readers the codes of a live segment under the store's codebook; False if either is no longer so."""
+        row = locked(self._connection, store)
+        if row is None or row.codebook != index.codebook or not self._live(store, [index.segment_id]):
+            return False
+        return self._insert_indexes(store, row.project_id, [index]) > 0
+
+    def _live(self, store: StoreId, wanted: Collection[SegmentId]) -> bool:
+        there = 0
+        for some in slices(sorted(set(wanted))):
+            live = select(func.count()).where(
+                segments.c.store_id == store, segments.c.id.in_(some), segments.c.removed_at.is_(None)
+            )
+            there += self._connection.execute(live).scalar_one()
+        return there == len(set(wanted))
+
+    def _insert_indexes(self, store: StoreId, project: str, rows: Sequence[IndexRow]) -> int:
+        if not rows:
+            return 0
+        for row in rows:  # rebuilt under the same name: the new checksum counts
+            self._connection.execute(
+                delete(indexes).where(indexes.c.segment_id == row.segment_id, indexes.c.codebook == row.codebook)
+            )
+        self._connection.execute(
+            insert(indexes),
+            [
+                {
+                    "segment_id": row.segment_id,
+                    "codebook": row.codebook,
+                    "store_id": store,
+                    "project_id": project,
+                    "bytes": row.bytes,
+                    "checksum": row.checksum,
+                    "removed_at": None,
+                }
+                for row in rows
+            ],
+        )
+        return next_generation(self._connection, store)
+
+    def drop_index(self, store: StoreId, segment: SegmentId, codebook: int, now: int) -> bool:
+        """Hide an index, damaged or outgrown; searches scan the segment exactly until it is built anew."""
+        if locked(self._connection, store) is None:
+            return False
+        gone = self._connection.execute(
+            update(indexes)
+            .where(indexes.c.store_id == store, indexes.c.segment_id == segment, indexes.c.codebook == codebook)
+            .where(indexes.c.removed_at.is_(None))
+            .values(removed_at=now)
+        )
+        if gone.rowcount:
+            next_generation(self._connection, store)
+        return gone.rowcount > 0
+
+    def set_codebook(self, codebook: CodebookRow, coded: Sequence[IndexRow], now: int) -> bool:
+        """Make a new codebook the store's, together with the segments coded under it; codes under the old one go.
+
+        Codes of segments that are no longer live are passed over. False: the store is gone, or the version is not
+        newer than its present one (somebody else was quicker).
+        """
+        store = codebook.store_id
+        row = locked(self._connection, store)
+        if row is None or (row.codebook is not None and codebook.version <= row.codebook):
+            return False
+        for table in (indexes, codebooks):
+            here = (table.c.store_id == store) & table.c.removed_at.is_(None)
+            self._connection.execute(update(table).where(here).values(removed_at=now))
+        self._connection.execute(
+            insert(codebooks).values(
+                store_id=store,
+                version=codebook.version,
+                project_id=row.project_id,
+                trained_rows=codebook.trained_rows,
+                candidates=codebook.candidates,
+                recall=codebook.recall,
+                bytes=codebook.bytes,
+                checksum=codebook.checksum,
+            )
+        )
+        self._connection.execute(update(stores).where(stores.c.id == store).values(codebook=codebook.version))
+        live = [
+            index for index in coded if index.codebook == codebook.version and self._live(store, [index.segment_id])
+        ]
+        if not self._insert_indexes(store, row.project_id, live):
+            next_generation(self._connection, store)
+        return True
+
+    def next_codebook(self, store: StoreId) -> int:
+        """A version number for a new codebook of this store that none has had."""
+        highest = select(func.coalesce(func.max(codebooks.c.version), 0)).where(codebooks.c.store_id == store)
+        return int(self._connection.execute(highest).scalar_one()) + 1
+
+    def calibrate(self, store: StoreId, version: int, candidates: int, recall: float) -> bool:
+        """Keep what was measured anew on the store's vectors; False if the codebook is no longer the store's."""
+        row = locked(self._connection, store)
+        if row is None or row.codebook != version:
+            return False
+        here = (codebooks.c.store_id == store) & (codebooks.c.version == version)
+        self._connection.execute(update(codebooks).where(here).values(candidates=candidates, recall=recall))
+        next_generation(self._connection, store)
+        return True

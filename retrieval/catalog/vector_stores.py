@@ -1,0 +1,233 @@
+"""Vector stores: their rows, their lifetime, and the lock that every change below a store takes first.
+
+A store's row is the lock of all its entries, batches, documents and segments: changes of one store happen one
+after another, changes of different stores at once. Deleting and expiring only mark the row, which every reader and
+writer checks; what hangs on it goes later, a slice at a time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Connection, Row, exists, insert, or_, select, update
+
+from retrieval.catalog.paging import PageQuery, page, remember_place
+from retrieval.catalog.rows import Page, StoreRow, StoreStatus
+from retrieval.catalog.tables import codebooks, documents, entries, indexes, segments, stores
+from retrieval.catalog.tally import counts_of
+from retrieval.catalog.values import storable, text_map, to_json
+from retrieval.errors import NotAllowedNow, NotFound
+from retrieval.ids import ProjectId, StoreId, well_formed
+
+DAY_SECONDS = 86400
+_USE_NOTED_EVERY_SECONDS = 60
+
+
+class Keep(Enum):
+    """Says that a field is not to be changed, where None means that it is to be cleared."""
+
+    AS_IS = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewStore:
+    id: StoreId
+    model: str
+    width: int
+    name: str = ""
+    description: str | None = None
+    metadata: Mapping[str, str] | None = None
+    expires_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreChanges:
+    name: str | Keep = Keep.AS_IS
+    metadata: Mapping[str, str] | Keep = Keep.AS_IS
+    expires_days: int | Keep | None = Keep.AS_IS
+
+
+def store_from(row: Row[Any]) -> StoreRow:
+    return StoreRow(
+        id=StoreId(row.id),
+        project_id=ProjectId(row.project_id),
+        created_at=row.created_at,
+        name=row.name,
+        description=row.description,
+        metadata=text_map(row.metadata),
+        model=row.model,
+        width=row.width,
+        expires_days=row.expires_days,
+        expires_at=row.expires_at,
+        expired_at=row.expired_at,
+        last_active_at=row.last_active_at,
+        usage_bytes=row.usage_bytes,
+        counts=counts_of(row),
+        generation=row.generation,
+    )
+
+
+def no_such_store(store: str) -> NotFound:
+    return NotFound(f"No such VectorStore object: {store}", param="vector_store_id")
+
+
+def locked(connection: Connection, store: StoreId, project: ProjectId | None = None) -> Row[Any] | None:
+    """The store's row, held until the commit; None if it was deleted or is another project's.
+
+    NO KEY UPDATE: rows that refer to the store may be inserted meanwhile by those who hold no lock on it.
+    """
+    if not well_formed(store):
+        return None
+    wanted = select(stores).where(stores.c.id == store, stores.c.deleted_at.is_(None))
+    if project is not None:
+        wanted = wanted.where(stores.c.project_id == project)
+    return connection.execute(wanted.with_for_update(key_share=True)).first()
+
+
+def lock_active(connection: Connection, project: ProjectId, store: StoreId, now: int) -> StoreRow:
+    """Hold a store that may still take files."""
+    row = locked(connection, store, project)
+    if row is None:
+        raise no_such_store(store)
+    found = store_from(row)
+    if found.status_at(now) is StoreStatus.EXPIRED:
+        raise NotAllowedNow(f"Vector store {store} has expired.", param="vector_store_id")
+    return found
+
+
+def next_generation(connection: Connection, store: StoreId) -> int:
+    moved = update(stores).where(stores.c.id == store).values(generation=stores.c.generation + 1)
+    generation: int = connection.execute(moved.returning(stores.c.generation)).scalar_one()
+    return generation
+
+
+def note_use(connection: Connection, store: StoreId, now: int, *, at_least_seconds: int = 0) -> bool:
+    """Move `last_active_at`, never backwards, and with it the time of expiry. An expired store stays so."""
+    moved = connection.execute(
+        update(stores)
+        .where(
+            stores.c.id == store,
+            stores.c.last_active_at <= now - at_least_seconds,
+            stores.c.expired_at.is_(None),
+            stores.c.deleted_at.is_(None),
+            or_(stores.c.expires_at.is_(None), stores.c.expires_at > now),
+        )
+        .values(last_active_at=now, expires_at=now + stores.c.expires_days * DAY_SECONDS)
+    )
+    return moved.rowcount > 0
+
+
+class VectorStores:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, project: ProjectId, store: NewStore, now: int) -> StoreRow:
+        days = store.expires_days
+        self._connection.execute(
+            insert(stores).values(
+                id=store.id,
+                project_id=project,
+                created_at=now,
+                name=storable(store.name, "name"),
+                description=None if store.description is None else storable(store.description, "description"),
+                metadata=to_json(dict(store.metadata or {})),
+                model=store.model,
+                width=store.width,
+                expires_days=days,
+                expires_at=None if days is None else now + days * DAY_SECONDS,
+                last_active_at=now,
+                generation=0,
+                purged_generation=0,
+                next_document=1,
+                usage_bytes=0,
+                files_in_progress=0,
+                files_completed=0,
+                files_failed=0,
+                files_cancelled=0,
+            )
+        )
+        return self.get(project, store.id)
+
+    def get(self, project: ProjectId, store: StoreId) -> StoreRow:
+        row = None
+        if well_formed(store):
+            wanted = select(stores).where(
+                stores.c.id == store, stores.c.project_id == project, stores.c.deleted_at.is_(None)
+            )
+            row = self._connection.execute(wanted).first()
+        if row is None:
+            raise no_such_store(store)
+        return store_from(row)
+
+    def page(self, project: ProjectId, query: PageQuery) -> Page[StoreRow]:
+        wanted = select(stores).where(stores.c.project_id == project, stores.c.deleted_at.is_(None))
+        return page(self._connection, wanted, stores, stores.c.id, project, query, store_from)
+
+    def change(self, project: ProjectId, store: StoreId, changes: StoreChanges, now: int) -> StoreRow:
+        row = locked(self._connection, store, project)
+        if row is None:
+            raise no_such_store(store)
+        found = store_from(row)
+        values: dict[str, str | int | None] = {}
+        if not isinstance(changes.name, Keep):
+            values["name"] = storable(changes.name, "name")
+        if not isinstance(changes.metadata, Keep):
+            values["metadata"] = to_json(dict(changes.metadata))
+        days = changes.expires_days
+        if not isinstance(days, Keep):
+            if found.status_at(now) is StoreStatus.EXPIRED:
+                raise NotAllowedNow(f"Vector store {store} has expired.", param="expires_after")
+            values["expires_days"] = days
+            values["expires_at"] = None if days is None else found.last_active_at + days * DAY_SECONDS
+        if values:
+            self._connection.execute(update(stores).where(stores.c.id == store).values(values))
+        return self.get(project, store)
+
+    def touch(self, store: StoreId, now: int) -> bool:
+        """Note that the store was used, at most once a minute. Callers ask only when `StoreGlance` says it is due, so
+        that searches stay reads."""
+        return note_use(self._connection, store, now, at_least_seconds=_USE_NOTED_EVERY_SECONDS)
+
+    def delete(self, project: ProjectId, store: StoreId, now: int) -> None:
+        """From the commit on the store is nowhere to be found; `purge` removes its rows, sweeps remove its files."""
+        row = locked(self._connection, store, project)
+        if row is None:
+            raise no_such_store(store)
+        self._connection.execute(update(stores).where(stores.c.id == store).values(deleted_at=now))
+        self._remove_derived(store, now)
+        remember_place(self._connection, project, store, project, (row.created_at, row.serial), now)
+
+    def expiring(self, now: int, most: int) -> tuple[StoreId, ...]:
+        due = (
+            select(stores.c.id)
+            .where(stores.c.expires_at <= now, stores.c.expired_at.is_(None), stores.c.deleted_at.is_(None))
+            .order_by(stores.c.expires_at)
+            .limit(most)
+        )
+        return tuple(StoreId(store) for store in self._connection.execute(due).scalars())
+
+    def expire(self, store: StoreId, now: int) -> bool:
+        """Settle an expiry that is due: nothing is searched or ingested any more. `purge` then takes its files out."""
+        row = locked(self._connection, store)
+        if row is None or row.expired_at is not None or row.expires_at is None or row.expires_at > now:
+            return False
+        self._connection.execute(update(stores).where(stores.c.id == store).values(expired_at=now))
+        next_generation(self._connection, store)
+        self._remove_derived(store, now)
+        return True
+
+    def _remove_derived(self, store: StoreId, now: int) -> None:
+        for table in (segments, indexes, codebooks):
+            here = (table.c.store_id == store) & table.c.removed_at.is_(None)
+            self._connection.execute(update(table).where(here).values(removed_at=now))
+        self._connection.execute(update(stores).where(stores.c.id == store).values(codebook=None))
+
+    def purgeable(self, most: int) -> tuple[StoreId, ...]:
+        """Deleted and expired stores on which rows still hang."""
+        filled = or_(
+            exists().where(entries.c.store_id == stores.c.id), exists().where(documents.c.store_id == stores.c.id)
+        )
+        gone = or_(stores.c.deleted_at.is_not(None), stores.c.expired_at.is_not(None) & filled)
+        due = select(stores.c.id).where(gone).order_by(stores.c.serial).limit(most)
+        return tuple(StoreId(store) for store in self._connection.execute(due).scalars())
