@@ -1,0 +1,22 @@
+"""The vector side of search: exact scans, 4-bit codes, masks. Plain arrays in, plain arrays out."""
+
+from retrieval.index.vectors.codebook import Codebook, load_codebook, train_codebook
+from retrieval.index.vectors.codes import SegmentCodes, encode_segment, load_codes
+from retrieval.index.vectors.kernels import use_one_thread
+from retrieval.index.vectors.selection import Selection
+from retrieval.index.vectors.side import Effort, SegmentVectors, VectorHits, VectorSide
+
+__all__ = [
+    "Codebook",
+    "Effort",
+    "SegmentCodes",
+    "SegmentVectors",
+    "Selection",
+    "VectorHits",
+    "VectorSide",
+    "encode_segment",
+    "load_codebook",
+    "load_codes",
+    "train_codebook",
+    "use_one_thread",
+]
