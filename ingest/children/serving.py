@@ -54,7 +54,7 @@ def answer(request: Request, file: int | None, limits: Limits, prepare_document:
             prepared = prepare_document(source, request.name, limits, request.chunking)
             return pack_prepared(prepared, request.serial)
     except DocumentError as error:
-        return _refused(error, request)
+        return exhausted if _for_want_of_memory(error) else _refused(error, request)
     except RecursionError:
         return _refused(HostileDocument("This file is nested deeper than any reader can follow."), request)
     except MemoryError:
@@ -63,6 +63,15 @@ def answer(request: Request, file: int | None, limits: Limits, prepare_document:
         if error.errno == errno.ENOMEM:
             return exhausted
         raise
+
+
+def _for_want_of_memory(error: BaseException | None) -> bool:
+    """A parser that met MemoryError and said so in its own words still leaves a heap that was full."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextlib.contextmanager
