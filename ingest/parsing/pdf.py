@@ -92,7 +92,7 @@ def _warnings(pages: list[Page]) -> list[str]:
 def _no_text(*, pictures: bool, page_count: int) -> NoTextLayer | EmptyDocument:
     if pictures:
         return NoTextLayer(
-            f"The {page_count:,} pages of this PDF are pictures without text. Upload it again after text recognition (OCR)."
+            f"The {page_count:,} pages of this PDF are pictures. Upload it again after text recognition (OCR)."
         )
     return EmptyDocument("This PDF holds no text.")
 

@@ -45,7 +45,7 @@ class Flow:
         self._open: Paragraph | None = None
 
     def add_page(self, page: Page) -> None:
-        margins = _right_margins(page.lines, self._leading)
+        margins = _margins(page.lines, self._leading)
         for at, line in enumerate(page.lines):
             self._add(line, margins[at])
 
@@ -141,7 +141,8 @@ class Flow:
             text = paragraph.lines[0].text
             for line, joint in zip(paragraph.lines[1:], paragraph.joints, strict=True):
                 text = self._unhyphenated(text, line.text) if joint == "-" else text + joint + line.text
-            text = LEADERS.sub(" …", text)
+            if "..." in text or ". . ." in text:
+                text = LEADERS.sub(" …", text)
         last = paragraph.lines[-1]
         if last.hyphenated:
             text += "-"
@@ -183,16 +184,31 @@ def _vocabulary(pages: list[Page]) -> Counter[str]:
     return words
 
 
-def _right_margins(lines: list[Line], leading: float) -> list[tuple[float, float]]:
-    """For every line the left and right edge of the run of like lines it stands in."""
-    margins: list[tuple[float, float]] = []
+def _margins(lines: list[Line], leading: float) -> list[tuple[float, float]]:
+    """For every line the left and right edge of the column of text it stands in.
+
+    A column is a run of like lines most of which reach its right edge. Rows of a table, verses and the last lines of
+    a page do not, and take the edge of the narrowest column around them.
+    """
+    runs: list[tuple[int, float, float, bool]] = []
     start = 0
     for at in range(1, len(lines) + 1):
         if at < len(lines) and _like(lines[at - 1], lines[at], leading):
             continue
         run = lines[start:at]
-        margins += [(min(line.left for line in run), max(line.right for line in run))] * len(run)
+        left, right = min(line.left for line in run), max(line.right for line in run)
+        full = sum(line.right > right - 0.1 * (right - left) for line in run)
+        runs.append((len(run), left, right, len(run) > 2 and full * 2 > len(run)))
         start = at
+    columns = sorted({(right - left, left, right) for _, left, right, is_column in runs if is_column})
+    widest = max((column[2] for column in columns), default=0.0)
+    margins: list[tuple[float, float]] = []
+    for count, left, right, is_column in runs:
+        edge = right
+        if not is_column:
+            around = (column for column in columns if column[1] - 3 <= left and column[2] + 3 >= right)
+            edge = next((column[2] for column in around), widest)
+        margins += [(left, max(edge, right))] * count
     return margins
 
 

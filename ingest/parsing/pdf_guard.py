@@ -14,7 +14,7 @@ from ingest.parsing.limits import MEBIBYTE, Limits, Source
 EXPANDING = re.compile(rb"/(?:FlateDecode|Fl|LZWDecode|LZW|RunLengthDecode|RL)\b")
 DEFLATED = re.compile(rb"/(?:FlateDecode|Fl)\b")
 IMAGE = re.compile(rb"/Subtype\s*/Image\b")
-STREAM = re.compile(rb"\bstream\r?\n")
+STREAM = re.compile(rb"stream\r?\n")
 DICTIONARY_BYTES = 2048
 MOST_FILTERS = 3
 PIECE_BYTES = 64 * 1024
@@ -34,10 +34,10 @@ def refuse_bombs(source: Source, limits: Limits) -> None:
 
 def _streams(source: Source) -> Iterator[tuple[int, int, bytes]]:
     """Where each stream's bytes start and end, and the dictionary in front of it."""
-    after = 0
+    after = -len(b"end")
     for match in STREAM.finditer(source):
-        if match.start() < after:
-            continue  # the word within another stream's bytes
+        if match.start() < after + len(b"end"):
+            continue  # the word within another stream's bytes, or in `endstream`
         end = source.find(b"endstream", match.end())
         after = end if end >= 0 else len(source)
         before = source[max(0, match.start() - DICTIONARY_BYTES) : match.start()]
