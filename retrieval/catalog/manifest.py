@@ -35,7 +35,14 @@ def _segment(row: Row[Any]) -> SegmentRow:
 
 def _codebook(row: Row[Any]) -> CodebookRow:
     return CodebookRow(
-        StoreId(row.store_id), row.version, row.trained_rows, row.candidates, row.recall, row.bytes, row.checksum
+        StoreId(row.store_id),
+        row.version,
+        row.trained_rows,
+        row.candidates,
+        row.probes,
+        row.recall,
+        row.bytes,
+        row.checksum,
     )
 
 
@@ -215,6 +222,7 @@ class Manifests:
                 project_id=row.project_id,
                 trained_rows=codebook.trained_rows,
                 candidates=codebook.candidates,
+                probes=codebook.probes,
                 recall=codebook.recall,
                 bytes=codebook.bytes,
                 checksum=codebook.checksum,
@@ -233,12 +241,14 @@ class Manifests:
         highest = select(func.coalesce(func.max(codebooks.c.version), 0)).where(codebooks.c.store_id == store)
         return int(self._connection.execute(highest).scalar_one()) + 1
 
-    def calibrate(self, store: StoreId, version: int, candidates: int, recall: float) -> bool:
+    def calibrate(self, store: StoreId, version: int, *, candidates: int, probes: int, recall: float) -> bool:
         """Keep what was measured anew on the store's vectors; False if the codebook is no longer the store's."""
         row = locked(self._connection, store)
         if row is None or row.codebook != version:
             return False
         here = (codebooks.c.store_id == store) & (codebooks.c.version == version)
-        self._connection.execute(update(codebooks).where(here).values(candidates=candidates, recall=recall))
+        self._connection.execute(
+            update(codebooks).where(here).values(candidates=candidates, probes=probes, recall=recall)
+        )
         next_generation(self._connection, store)
         return True

@@ -282,7 +282,8 @@ class CodebookRow:
     store_id: StoreId
     version: int
     trained_rows: int
-    candidates: int  # how many are re-scored so that recall holds
+    candidates: int  # how many are re-scored so that recall holds; 0: codes do not serve this store
+    probes: int  # of 1,000 lists of a large segment, how many a search visits
     recall: float  # at ten, against the exact scan, on the store's own vectors
     bytes: int
     checksum: int

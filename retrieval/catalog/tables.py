@@ -337,6 +337,7 @@ codebooks = Table(
     _text("project_id"),
     _number("trained_rows"),
     _number("candidates"),
+    _number("probes"),
     Column("recall", Double, nullable=False),
     _number("bytes"),
     _number("checksum"),

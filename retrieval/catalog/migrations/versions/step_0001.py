@@ -161,6 +161,7 @@ def upgrade() -> None:
         sa.Column("project_id", sa.Text(), nullable=False),
         sa.Column("trained_rows", sa.BigInteger(), nullable=False),
         sa.Column("candidates", sa.BigInteger(), nullable=False),
+        sa.Column("probes", sa.BigInteger(), nullable=False),
         sa.Column("recall", sa.Double(), nullable=False),
         sa.Column("bytes", sa.BigInteger(), nullable=False),
         sa.Column("checksum", sa.BigInteger(), nullable=False),
