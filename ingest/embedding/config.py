@@ -9,6 +9,7 @@ from typing import Literal
 
 Provider = Literal["local", "openai", "hashed"]
 Precision = Literal["int8", "fp32"]
+Accelerator = Literal["cpu", "cuda"]
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 MEBIBYTE = 1 << 20
@@ -49,7 +50,7 @@ class EmbedderConfig:
     folder: Path = Path("models")  # local: holds one folder for each model
     precision: Precision = "int8"
     threads: int = 0  # local: 0 means one for each core this process may use
-    accelerator: Literal["cpu", "cuda", "openvino"] = "cpu"
+    accelerator: Accelerator = "cpu"
     base_url: str = ""  # openai: up to and with "/v1"
     api_key: str = field(default="", repr=False)
     limits: RemoteLimits = RemoteLimits()

@@ -1,8 +1,13 @@
 """EmbedderConfig -> an Embedder that is ready: the one place that knows all adapters."""
 
+from ingest.embedding.cache import VectorCache
 from ingest.embedding.config import EmbedderConfig
 from ingest.embedding.embedder import Embedder
+from ingest.embedding.engine import Engine
+from ingest.embedding.frugal import FrugalEmbedder
 from ingest.embedding.hashed import HashedEmbedder
+from ingest.embedding.local import LocalEngine
+from ingest.embedding.shortening import ShortenedEmbedder
 
 
 def open_embedder(config: EmbedderConfig) -> Embedder:
@@ -10,5 +15,21 @@ def open_embedder(config: EmbedderConfig) -> Embedder:
     match config.provider:
         case "hashed":
             return HashedEmbedder(width=config.dimensions or config.width or 384, name=config.model)
-        case _:
-            raise ValueError(f"no embedder named {config.provider!r}")
+        case "local":
+            embedder = _frugal(LocalEngine.open(config), config)
+        case "openai":
+            raise ValueError("soon")
+    if config.dimensions is None or config.dimensions == embedder.spec.width:
+        return embedder
+    return ShortenedEmbedder(embedder, config.dimensions)
+
+
+def _frugal(engine: Engine, config: EmbedderConfig) -> FrugalEmbedder:
+    cache = VectorCache.open(
+        memory_bytes=config.cache.memory_bytes,
+        folder=config.cache.folder,
+        disk_bytes=config.cache.disk_bytes,
+        identity=engine.identity,
+        width=engine.spec.width,
+    )
+    return FrugalEmbedder(engine, cache, query_prefix=config.query_prefix, document_prefix=config.document_prefix)
