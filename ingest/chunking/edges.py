@@ -72,17 +72,21 @@ def find_edges(document: Document, tokens: Tokens, sizes: Sizes) -> Edges:
     text = document.text
     blocks = document.blocks or (Block(0, len(text)),)
     layout = _lay_out(blocks, tokens, sizes)
-    offers = [_between_blocks(document, blocks), _within_blocks(text, layout)]
-    outer = [np.array([0, len(text)], dtype=np.int64), *(at for at, _ in offers)]
-    price = [np.array([SECTION, SECTION]), *(price for _, price in offers)]
+    cased = has_capitals(text)
+    offers = [
+        (np.array([0, len(text)], dtype=np.int64), np.array([SECTION, SECTION])),
+        _between_blocks(document, blocks, cased),
+        _lines(text, layout, cased),
+        _sentences(text, layout, cased),
+    ]
     grain = max(1, sizes.wanted // GRAINS)
-    edges = _thin(_count(tokens, np.concatenate(outer), np.concatenate(price)), grain, _never_thinned(layout))
+    at, price = (np.concatenate(column) for column in zip(*offers, strict=True))
+    edges = _thin(_count(tokens, at, price), grain, _never_thinned(layout))
     for finer in (_clauses, _words):
         offered = [offer for start, end in _gaps(edges, layout, sizes) for offer in finer(tokens, start, end, grain)]
         if offered:
-            at, cost = zip(*offered, strict=True)
-            added = _thin(_count(tokens, np.array(at, dtype=np.int64), np.array(cost)), grain)
-            edges = _thin(_joined(edges, added), grain=0)
+            added = _count(tokens, np.array([at for at, _ in offered]), np.array([price for _, price in offered]))
+            edges = _thin(_joined(edges, _thin(added, grain)), grain=0)
     return edges
 
 
@@ -97,9 +101,8 @@ def _lay_out(blocks: tuple[Block, ...], tokens: Tokens, sizes: Sizes) -> _Layout
     return _Layout(starts, ends, is_code, is_whole, is_whole & (size > sizes.wanted // 2))
 
 
-def _between_blocks(document: Document, blocks: tuple[Block, ...]) -> tuple[Places, Prices]:
+def _between_blocks(document: Document, blocks: tuple[Block, ...], cased: bool) -> tuple[Places, Prices]:
     text = document.text
-    cased = has_capitals(text)
     apart = document.place_kind in (PlaceKind.SLIDE, PlaceKind.SHEET)
     price = [_price_between(text, before, after, apart, cased) for before, after in pairwise(blocks)]
     return np.fromiter((block.start for block in blocks[1:]), np.int64, len(price)), np.array(price, dtype=np.float64)
@@ -124,19 +127,35 @@ def _price_between(text: str, before: Block, after: Block, places_are_sections: 
     return BLOCK
 
 
-def _within_blocks(text: str, layout: _Layout) -> tuple[Places, Prices]:
-    """Lines and sentences: one pass over the text each, not one for each block."""
-    lines = np.array([line.end() for line in LINE_END.finditer(text)], dtype=np.int64)
-    sentences = np.array(sentence_starts(text), dtype=np.int64)
-    lines, in_code = _inside(lines, layout)
-    cased = has_capitals(text)
-    sentences, useless = _inside(sentences, layout)
-    price = [
-        _price_of_code_line(text, at) if code else WRAPPED if cased and text[at].islower() else LINE
-        for at, code in zip(lines.tolist(), in_code.tolist(), strict=True)
-    ]
-    sentences = sentences[~useless]
-    return np.concatenate((lines, sentences)), np.array(price + [SENTENCE] * len(sentences), dtype=np.float64)
+def _lines(text: str, layout: _Layout, cased: bool) -> tuple[Places, Prices]:
+    """One pass over the text, not one for each block."""
+    lines, is_code = _inside(np.array([line.end() for line in LINE_END.finditer(text)], dtype=np.int64), layout)
+    prose = lines[~is_code]
+    price = [WRAPPED if cased and text[at].islower() else LINE for at in prose.tolist()]
+    code, price_of_code = _code_lines(text, lines[is_code])
+    return np.concatenate((prose, code)), np.concatenate((np.array(price, dtype=np.float64), price_of_code))
+
+
+def _code_lines(text: str, at: Places) -> tuple[Places, Prices]:
+    """Cheaper the less a line is indented, but never before the bracket that closes what came before."""
+    if not len(at):
+        return at, np.empty(0)
+    characters = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
+    ends = np.flatnonzero(characters == ord("\n"))
+    line = np.searchsorted(ends, at)
+    indent = at - np.where(line > 0, ends[line - 1] + 1, 0) if len(ends) else at
+    closes = np.isin(characters[at], [ord(bracket) for bracket in ")]}"])
+    return at, np.where(closes, WORD, CODE_LINE + INDENT * np.minimum(indent, 12))
+
+
+def _sentences(text: str, layout: _Layout, cased: bool) -> tuple[Places, Prices]:
+    """Of everything but code and what is kept whole; neighbouring blocks are searched together."""
+    opens = np.concatenate(([False], ~(layout.is_code | layout.is_whole), [False])).astype(np.int8)
+    first, after = np.flatnonzero(np.diff(opens) == 1), np.flatnonzero(np.diff(opens) == -1)
+    stretches = zip(layout.starts[first].tolist(), layout.ends[after - 1].tolist(), strict=True)
+    found = [at for start, end in stretches for at in sentence_starts(text, start, end, cased=cased)]
+    at, _ = _inside(np.array(found, dtype=np.int64), layout)
+    return at, np.full(len(at), SENTENCE)
 
 
 def _inside(at: Places, layout: _Layout) -> tuple[Places, NDArray[np.bool_]]:
@@ -144,13 +163,6 @@ def _inside(at: Places, layout: _Layout) -> tuple[Places, NDArray[np.bool_]]:
     owner = np.searchsorted(layout.starts, at, side="right") - 1
     inside = (owner >= 0) & (at > layout.starts[owner]) & (at < layout.ends[owner]) & ~layout.is_whole[owner]
     return at[inside], layout.is_code[owner[inside]]
-
-
-def _price_of_code_line(text: str, at: int) -> float:
-    if text[at] in ")]}":
-        return WORD
-    indent = at - text.rfind("\n", max(0, at - 40), at) - 1
-    return CODE_LINE + INDENT * min(indent, 12)
 
 
 def _count(tokens: Tokens, at: Places, price: Prices) -> Edges:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 SEAM = re.compile(r"(?<=\S)(?= )|(?<=\n)(?=[^\W_])|(?<=[^\W_])(?=[,.;:!?)\]。，、；：！？])")
 
 PIECE_CHARACTERS = 65_536  # encoded at once; a longer stretch without a seam is cut by force
-REACHES = (64, 2_048)  # characters looked back before the whole range is: most seams are near
+REACHES = (24, 256, 4_096)  # characters looked back before the whole range is: most seams are near
 
 
 def seam_from(text: str, start: int, end: int) -> int | None:

@@ -11,13 +11,12 @@ import re
 STOPS = ".!?…"
 STOPS_OF_OTHER_SCRIPTS = "؟۔।॥։።។။"
 STOPS_WITHOUT_SPACE = "。！？｡．"
-SENTENCE_END = re.compile(
-    rf"[{STOPS}{STOPS_OF_OTHER_SCRIPTS}{STOPS_WITHOUT_SPACE}]+"
-    r"[\"'”’»)\]」』）】》〉]*"  # what was opened before the stop is closed before the next sentence
-    r"\s*"
-)
-CASE_SAMPLE = 20_000  # characters
+CLOSERS = r"[\"'”’»)\]」』）】》〉]*"  # what was opened before the stop is closed before the next sentence
+SPACED_END = re.compile(rf"[{STOPS}{STOPS_OF_OTHER_SCRIPTS}]+{CLOSERS}\s+")
+UNSPACED_END = re.compile(rf"[{STOPS_WITHOUT_SPACE}][{STOPS}{STOPS_WITHOUT_SPACE}]*{CLOSERS}\s*")
+CASE_SAMPLE = 4_000  # characters
 WORD_BEFORE = 16  # characters looked at for an abbreviation
+LONGEST_ABBREVIATION = 6
 ABBREVIATIONS = frozenset(
     re.findall(
         r"\w+",
@@ -44,37 +43,43 @@ def has_capitals(text: str) -> bool:
     return sum(map(str.isupper, sample)) * 100 >= sum(map(str.islower, sample))
 
 
-def sentence_starts(text: str, start: int = 0, end: int | None = None) -> list[int]:
-    """Where each sentence after the first begins in `text[start:end]`: never white space, always after `start`."""
+def sentence_starts(text: str, start: int = 0, end: int | None = None, *, cased: bool | None = None) -> list[int]:
+    """Where each sentence after the first begins in `text[start:end]`: never white space, always after `start`.
+
+    `cased`, if it is known, spares another look at the letters' case.
+    """
     end = len(text) if end is None else end
-    cased = has_capitals(text[start : min(end, start + CASE_SAMPLE)])
-    found = []
-    for match in SENTENCE_END.finditer(text, start, end):
-        after = match.end()
-        if after >= end:
-            break
-        stop = match.group()[0]
-        if text[after - 1].isspace():
-            if stop == "." and not _full_stop_ends(text, match.start(), after, cased):
-                continue
-        elif stop not in STOPS_WITHOUT_SPACE:
-            continue  # 3.14, file.txt, ?!x
-        found.append(after)
+    if cased is None:
+        cased = has_capitals(text[start : min(end, start + CASE_SAMPLE)])
+    found = [
+        match.end()
+        for match in SPACED_END.finditer(text, start, end)
+        if text[match.start()] != "." or _full_stop_ends(text, match.start(), match.end(), cased)
+    ]
+    if not text.isascii():
+        unspaced = {match.end() for match in UNSPACED_END.finditer(text, start, end)}
+        found = sorted(unspaced.union(found))
+    while found and found[-1] >= end:
+        found.pop()
     return found
 
 
 def _full_stop_ends(text: str, stop: int, after: int, cased: bool) -> bool:
-    if cased and text[after].islower():
+    following = text[after : after + 1]
+    if cased and following.islower():
         return False
-    words = text[max(0, stop - WORD_BEFORE) : stop].split()
+    words = text[max(0, stop - WORD_BEFORE) : stop].rsplit(None, 1)
     if not words:
         return False
     word = words[-1].lstrip("([{\"'“‘«")
+    if "." in word:
+        return False  # e.g., U.S., p.m.
+    if len(word) > LONGEST_ABBREVIATION:
+        return True
     if len(word) == 1 and word.isalpha():
         return not word.isupper()  # an initial
     if word.isdigit() and len(word) <= 3:
         line = stop - len(words[-1])
-        return line > 0 and text[line - 1] != "\n"  # the number of a list's item
-    if "." in word or word.lower() in ABBREVIATIONS:
-        return False
-    return not (text[after].isdigit() and word.lower() in ABBREVIATIONS_BEFORE_NUMBERS)
+        return line > 0 and text[line - 1] not in "\n\r"  # the number of a list's item
+    word = word.lower()
+    return not (word in ABBREVIATIONS or (word in ABBREVIATIONS_BEFORE_NUMBERS and following.isdigit()))

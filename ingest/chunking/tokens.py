@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from ingest.chunking.seams import PIECE_CHARACTERS, pieces, seam_before, seam_from
 from ingest.errors import DocumentTooLarge
 
+SHORT = 256  # characters; below, making Python integers costs less than making an array
+
 EncodingName = Literal["cl100k_base", "o200k_base"]
 
 
@@ -96,6 +98,10 @@ class Tokenizer:
                 break
         return total
 
+    def count_short(self, text: str) -> int:
+        """The same for a word or a chunk, in one piece, and quicker where there is little to count."""
+        return len(self._encoding.encode_ordinary(text)) if len(text) < SHORT else len(self._encode(text))
+
     def tokenize(self, text: str, *, most: int | None = None) -> "Tokens":
         """Where every token begins. Raises DocumentTooLarge after `most` tokens, before reading the rest."""
         starts: list[NDArray[np.int64]] = []
@@ -165,11 +171,11 @@ class Tokens:
         first = seam_from(self.text, start, end)
         last = None if first is None else seam_before(self.text, first, end)
         if first is None or last is None or bisect_left(self.forced, end) > bisect_right(self.forced, start):
-            return len(self.tokenizer._encode(self.text[start:end]))
-        ends = sum(len(self.tokenizer._encode(self.text[a:b])) for a, b in ((start, first), (last, end)) if a < b)
+            return self.tokenizer.count_short(self.text[start:end])
+        count = self.tokenizer.count_short
         # Of tokens with the same start the last is whole, and a token begins at every seam.
-        inner = np.searchsorted(self.starts, (first, last), side="right")
-        return ends + int(inner[1] - inner[0])
+        inner = int(self.starts.searchsorted(last, "right") - self.starts.searchsorted(first, "right"))
+        return count(self.text[start:first]) + inner + count(self.text[last:end])
 
 
 def _read_table(name: EncodingName, sha256: str) -> dict[bytes, int]:
