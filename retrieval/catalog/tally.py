@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Table, func, select, update
 
 from retrieval.catalog.rows import FileCounts, FileStatus
 from retrieval.catalog.tables import batch_files, batches, documents, entries, files, projects, stores
-from retrieval.ids import BatchId, StoreId
+from retrieval.ids import BatchId, ProjectId, StoreId
 
 T = TypeVar("T")
 
@@ -87,20 +87,26 @@ def members(connection: Connection, batch: BatchId) -> FileCounts:
     return _grouped(found)
 
 
-def untruths(connection: Connection) -> list[str]:
-    """Every stored count that differs from what it counts, as a sentence; tests and `doctor` expect none."""
+def untruths(connection: Connection, project: ProjectId | None = None) -> list[str]:
+    """Every stored count that differs from what it counts, as a sentence: none, unless there is a bug. Of one project,
+    or of all."""
     wrong: list[str] = []
 
     def compare(what: str, stored: object, counted: object) -> None:
         if stored != counted:
             wrong.append(f"{what}: stored {stored}, counted {counted}")
 
-    for project in connection.execute(select(projects)):
+    def of(table: Table) -> Sequence[Row[Any]]:
+        mine = select(table) if project is None else select(table).where(table.c[owner[table.name]] == project)
+        return connection.execute(mine).all()
+
+    owner = {projects.name: "id", stores.name: "project_id", batches.name: "project_id"}
+    for row in of(projects):
         stored = connection.execute(
-            select(func.coalesce(func.sum(files.c.bytes), 0)).where(files.c.project_id == project.id)
+            select(func.coalesce(func.sum(files.c.bytes), 0)).where(files.c.project_id == row.id)
         ).scalar_one()
-        compare(f"bytes of {project.id}", project.bytes_stored, int(stored))
-    for store in connection.execute(select(stores)):
+        compare(f"bytes of {row.id}", row.bytes_stored, int(stored))
+    for store in of(stores):
         here = entries.c.store_id == store.id
         by_status = connection.execute(select(entries.c.status, func.count()).where(here).group_by(entries.c.status))
         compare(f"files of {store.id}", counts_of(store), _grouped(by_status.all()))
@@ -112,6 +118,6 @@ def untruths(connection: Connection) -> list[str]:
             select(entries.c.live_document, entries.c.usage_bytes).where(here, entries.c.live_document.is_not(None))
         ).all()
         compare(f"living documents of {store.id}", sorted(tuple(row) for row in named), sorted(map(tuple, searched)))
-    for batch in connection.execute(select(batches)):
+    for batch in of(batches):
         compare(f"files of {batch.id}", counts_of(batch), members(connection, BatchId(batch.id)))
     return wrong

@@ -72,9 +72,9 @@ class Transaction:
     ) -> int | None:
         return publishing.replace_segments(self._connection, store, removed, added, dropped=dropped, now=now)
 
-    def untruths(self) -> list[str]:
-        """Every stored count that differs from what it counts: none, unless there is a bug."""
-        return tally.untruths(self._connection)
+    def untruths(self, project: ProjectId | None = None) -> list[str]:
+        """Every stored count, of one project or of all, that differs from what it counts: none, unless by a bug."""
+        return tally.untruths(self._connection, project)
 
 
 class Catalog:

@@ -1,0 +1,3 @@
+"""Fixtures for every suite; each lives with what it builds, in tests/support."""
+
+pytest_plugins = ["tests.support.databases"]
