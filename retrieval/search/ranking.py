@@ -51,31 +51,31 @@ class Rereader:
     """Scores texts by the presence and the nearness of one question's words."""
 
     def __init__(self, words: Sequence[str]) -> None:
-        """`words`: the question's words in order, as stems that a word of the text may begin with."""
-        self._words = [word for word in dict.fromkeys(words) if word]
-        self._pairs = [
-            (self._words.index(left), self._words.index(right))
-            for left, right in pairwise(words)
-            if left != right and left and right
-        ]
-        alternatives = "|".join(f"({re.escape(word)})" for word in sorted(self._words, key=len, reverse=True))
-        self._rank = {word: index for index, word in enumerate(self._words)}
-        self._pattern = re.compile(rf"(?<!\w)(?:{alternatives})", re.IGNORECASE) if alternatives else None
+        """`words`: the question's distinct words in order, as stems that a word of the text begins with."""
+        self._words = len(words)
+        self._pairs = list(pairwise(range(len(words))))
+        self._rank = {word: index for index, word in enumerate(words)}
+        alternatives = "|".join(_pattern(word) for word in sorted(words, key=len, reverse=True))
+        self._pattern = re.compile(alternatives) if alternatives else None
 
     def score(self, text: str) -> float:
         """0..1: half for the share of words present, half for the share of neighbours found close together."""
         if self._pattern is None:
             return 0.0
         at: dict[int, list[int]] = {}
-        for match in self._pattern.finditer(text):
-            word = self._rank.get(match.group().casefold())
-            if word is not None:
-                at.setdefault(word, []).append(match.start())
-        share = len(at) / len(self._words)
+        folded = text.casefold()
+        for match in self._pattern.finditer(folded):
+            at.setdefault(self._rank[match.group()], []).append(match.start())
+        share = len(at) / self._words
         if not self._pairs:
             return share
-        together = sum(_close(at.get(left, ()), at.get(right, ()), text) for left, right in self._pairs)
+        together = sum(_close(at.get(left, ()), at.get(right, ()), folded) for left, right in self._pairs)
         return (share + together / len(self._pairs)) / 2
+
+
+def _pattern(word: str) -> str:
+    # Scripts without spaces have no word beginnings to hold on to.
+    return rf"(?<!\w){re.escape(word)}" if word.isascii() else re.escape(word)
 
 
 def _close(left: Sequence[int], right: Sequence[int], text: str) -> bool:

@@ -2,13 +2,15 @@
 
 from retrieval.index.vectors.codebook import Codebook, load_codebook, train_codebook
 from retrieval.index.vectors.codes import SegmentCodes, encode_segment, load_codes
-from retrieval.index.vectors.kernels import use_one_thread
-from retrieval.index.vectors.selection import Selection
+from retrieval.index.vectors.kernels import Rows, use_one_thread
+from retrieval.index.vectors.selection import CheckRows, Selection
 from retrieval.index.vectors.side import Effort, SegmentVectors, VectorHits, VectorSide
 
 __all__ = [
+    "CheckRows",
     "Codebook",
     "Effort",
+    "Rows",
     "SegmentCodes",
     "SegmentVectors",
     "Selection",

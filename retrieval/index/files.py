@@ -1,0 +1,58 @@
+"""Names and checksums of index files: codes of segments, and the codebook they share.
+
+Derived objects lie beside the segments; their names hold the codebook's version, so a name has one content only
+and a new codebook never overwrites what a snapshot may be reading.
+"""
+
+from typing import Final
+
+import xxhash
+
+from retrieval.errors import IndexDamaged, ObjectMissing
+from retrieval.ids import SegmentId, StoreId
+from retrieval.index.vectors import Codebook, SegmentCodes, load_codebook, load_codes
+from retrieval.storage.objects import Storage, put
+
+_CATALOG_BITS: Final = (1 << 63) - 1  # SQL's integers have a sign
+
+
+def indexes_folder(store: StoreId) -> str:
+    return f"indexes/{store}"
+
+
+def codes_name(store: StoreId, segment: SegmentId, codebook: int) -> str:
+    return f"{indexes_folder(store)}/{segment}.{codebook}.codes"
+
+
+def codebook_name(store: StoreId, version: int) -> str:
+    return f"{indexes_folder(store)}/{version}.codebook"
+
+
+def write_index(storage: Storage, name: str, content: bytes) -> tuple[int, int]:
+    """Store one index file durably; its size and the checksum for its row. Writing the same anew is no error."""
+    put(storage, name, [content], replace=True)
+    return len(content), index_checksum(content)
+
+
+def index_checksum(content: bytes) -> int:
+    return xxhash.xxh3_64_intdigest(content) & _CATALOG_BITS
+
+
+def read_codebook(storage: Storage, store: StoreId, version: int, checksum: int) -> Codebook:
+    return load_codebook(_read(storage, codebook_name(store, version), checksum))
+
+
+def read_codes(storage: Storage, store: StoreId, segment: SegmentId, codebook: Codebook, checksum: int) -> SegmentCodes:
+    return load_codes(_read(storage, codes_name(store, segment, codebook.version), checksum), codebook)
+
+
+def _read(storage: Storage, name: str, checksum: int) -> bytes:
+    try:
+        with storage.local(name) as path:
+            content = path.read_bytes()
+    except (ObjectMissing, FileNotFoundError) as error:
+        raise IndexDamaged(f"{name}: is not there") from error
+    if index_checksum(content) != checksum:
+        storage.forget_local(name)
+        raise IndexDamaged(f"{name}: its checksum differs from its row's")
+    return content

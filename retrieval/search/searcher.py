@@ -1,0 +1,195 @@
+"""The order of events in one search, and nothing else.
+
+question -> vector (remembered) -> the store's snapshot at its generation -> rows that the filter allows -> candidates
+of both sides under that mask -> fused, reread, cut at the threshold -> text.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.embedding import Embedder
+from retrieval.catalog.rows import StoreGlance
+from retrieval.catalog.transaction import Catalog
+from retrieval.errors import NotAllowedNow, NotFound
+from retrieval.ids import ProjectId, StoreId
+from retrieval.index.keyword import KeywordScores, score_keywords
+from retrieval.index.snapshot import Selected, Snapshot
+from retrieval.index.snapshots import Snapshots
+from retrieval.index.vectors import VectorHits
+from retrieval.search.query import Answer, Hit, Query, StageScores
+from retrieval.search.ranking import (
+    CANDIDATES_EACH,
+    RERANKED_AT_LEAST,
+    Candidates,
+    Rereader,
+    fuse,
+    order,
+    reranked,
+)
+from retrieval.search.remembered import Remembered
+from retrieval.segments.words import query_terms
+
+Vector = NDArray[np.float32]
+
+REMEMBERED_VECTORS: Final = 10_000
+REMEMBERED_ANSWERS: Final = 1_000
+SEGMENT_SHIFT: Final = 32  # (segment, row) as one number
+TOUCH_SECONDS: Final = 60  # a store's use is noted at most this often, so that searches hardly ever write
+
+
+class Searcher:
+    """One per process, shared by its threads."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        snapshots: Snapshots,
+        embedder_of: Callable[[str], Embedder],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._catalog = catalog
+        self._snapshots = snapshots
+        self._embedder_of = embedder_of
+        self._clock = clock
+        self._vectors: Remembered[tuple[str, str], Vector] = Remembered(REMEMBERED_VECTORS)
+        self._answers: Remembered[tuple[StoreId, int, Query], Answer] = Remembered(REMEMBERED_ANSWERS)
+
+    def search(self, project: ProjectId, store: StoreId, query: Query) -> Answer:
+        started = time.perf_counter()
+        glance = self._glance(project, store)
+        known = self._answers.get((store, glance.generation, query))
+        if known is not None:
+            return replace(known, milliseconds={"all": _since(started), "remembered": 1.0})
+        snapshot = self._snapshots.at(store, glance.generation)
+        opened = time.perf_counter()
+        answer = self.answer(snapshot, query, self._embed(snapshot.model, query.texts))
+        stages = {"open": 1000 * (opened - started), **answer.milliseconds, "all": _since(started)}
+        answer = replace(answer, milliseconds=stages)
+        self._answers.put((store, snapshot.generation, query), answer)
+        return answer
+
+    def answer(self, snapshot: Snapshot, query: Query, vectors: Sequence[Vector]) -> Answer:
+        """Everything after the question's vectors are known. Holds `snapshot` from first line to last."""
+        started = time.perf_counter()
+        selected = snapshot.select() if query.filter is None else snapshot.select(query.filter, query.filter.decide)
+        filtered = time.perf_counter()
+        ranked: dict[tuple[int, int], StageScores] = {}
+        for question, (text, vector) in enumerate(zip(query.texts, vectors, strict=True)):
+            for row, stages in _rank(snapshot, selected, query, text, vector):
+                best = ranked.get(row)
+                if best is None or stages.reranked > best.reranked:
+                    ranked[row] = replace(stages, question=question)
+        passing = [item for item in ranked.items() if item[1].reranked >= query.score_threshold]
+        passing.sort(key=lambda item: (-item[1].reranked, item[0]))
+        found = time.perf_counter()
+        hits = tuple(_hit(snapshot, row, stages) for row, stages in passing[: query.limit])
+        return Answer(
+            hits,
+            snapshot.generation,
+            snapshot.rows_living,
+            selected.rows,
+            {"filter": 1000 * (filtered - started), "rank": 1000 * (found - filtered), "read": _since(found)},
+        )
+
+    def _glance(self, project: ProjectId, store: StoreId) -> StoreGlance:
+        glance = self._catalog.glance(store)
+        if glance is None or glance.project_id != project:
+            raise NotFound(f"No such VectorStore object: {store}", param="vector_store_id")
+        now = int(self._clock())
+        if glance.expired(now):
+            raise NotAllowedNow(f"Vector store {store} has expired: its files are gone.", param="vector_store_id")
+        if now - glance.last_active_at >= TOUCH_SECONDS:
+            with self._catalog.transaction() as tx:
+                tx.stores.touch(store, now)
+        return glance
+
+    def _embed(self, model: str, texts: Sequence[str]) -> list[Vector]:
+        known = [self._vectors.get((model, text)) for text in texts]
+        missing = list(dict.fromkeys(text for text, vector in zip(texts, known, strict=True) if vector is None))
+        if not missing:
+            return [vector for vector in known if vector is not None]
+        fresh = dict(zip(missing, self._embedder_of(model).embed(missing, purpose="query").vectors, strict=True))
+        for text, vector in fresh.items():
+            self._vectors.put((model, text), vector.copy())
+        return [fresh[text] if vector is None else vector for text, vector in zip(texts, known, strict=True)]
+
+
+def _rank(
+    snapshot: Snapshot, selected: Selected, query: Query, text: str, vector: Vector
+) -> list[tuple[tuple[int, int], StageScores]]:
+    """One question's best rows, as ((segment, row), scores), in no order."""
+    fused_search = query.ranker == "best" and query.keyword_weight > 0
+    wanted = max(CANDIDATES_EACH, query.limit) if fused_search else query.limit
+    near = snapshot.side.search(vector, wanted, selected.vectors, exact=query.exact)
+    if not fused_search:
+        scores = np.clip(near.scores, 0, 1).tolist()
+        rows = zip(near.segments.tolist(), near.rows.tolist(), strict=True)
+        return [(row, StageScores(score, 0.0, score, score)) for row, score in zip(rows, scores, strict=True)]
+    terms = query_terms(text)
+    postings = [one.segment.postings for one in snapshot.segments]
+    words = score_keywords(terms, postings, selected.masks)
+    candidates = _candidates(snapshot, vector, near, words, wanted)
+    fused = fuse(candidates, query.vector_weight, query.keyword_weight)
+    most = max(RERANKED_AT_LEAST, query.limit)
+    rereader = Rereader(terms)
+    ranked = []
+    for place in order(fused, candidates, most).tolist():
+        row = (int(candidates.segments[place]), int(candidates.rows[place]))
+        reading = rereader.score(snapshot.segments[row[0]].segment.text(row[1]))
+        score = reranked(float(fused[place]), reading)
+        stages = StageScores(
+            float(np.clip(candidates.vector[place], 0, 1)), float(candidates.keyword[place]), float(fused[place]), score
+        )
+        ranked.append((row, stages))
+    return ranked
+
+
+def _candidates(snapshot: Snapshot, vector: Vector, near: VectorHits, words: KeywordScores, most: int) -> Candidates:
+    """The rows that either side put forward, each with the exact scores of both."""
+    ids = [near.segments << SEGMENT_SHIFT | near.rows]
+    for segment, rows, _ in words.best(most):
+        ids.append(segment << SEGMENT_SHIFT | rows)
+    together, first = np.unique(np.concatenate(ids), return_index=True)
+    segments, rows = together >> SEGMENT_SHIFT, together & ((1 << SEGMENT_SHIFT) - 1)
+    by_vector = np.empty(len(together), np.float32)
+    by_words = np.empty(len(together), np.float32)
+    seen = first < len(near)  # the vector side stands first, so what it put forward has its score already
+    by_vector[seen] = near.scores[first[seen]]
+    for segment in np.unique(segments).tolist():
+        here = segments == segment
+        by_words[here] = words.at(segment, rows[here])
+        unseen = here & ~seen
+        if unseen.any():
+            by_vector[unseen] = snapshot.side.scores(vector, segment, rows[unseen])
+    return Candidates(segments, rows, by_vector, by_words)
+
+
+def _hit(snapshot: Snapshot, row: tuple[int, int], stages: StageScores) -> Hit:
+    chunk = snapshot.segments[row[0]].segment.chunk(row[1])
+    documents = snapshot.documents
+    place = int(documents.positions(np.array([chunk.document]))[0])
+    return Hit(
+        file_id=documents.file_id(place),
+        filename=documents.filename(place),
+        attributes=documents.attributes(place),
+        score=stages.reranked,
+        text=chunk.text,
+        start=chunk.start,
+        end=chunk.end,
+        ordinal=chunk.ordinal,
+        tokens=chunk.tokens,
+        place=chunk.place,
+        title=chunk.title,
+        heading_path=chunk.heading_path,
+        stages=stages,
+    )
+
+
+def _since(moment: float) -> float:
+    return 1000 * (time.perf_counter() - moment)
