@@ -10,6 +10,7 @@ from ingest.document import Block, BlockKind, Document, PlaceKind
 from ingest.errors import DocumentTooLarge, EmptyDocument
 from ingest.parsing.allowance import TextAllowance
 from ingest.parsing.limits import Limits
+from ingest.parsing.outline import Outline
 
 CELL_SEPARATOR = " | "
 CLOSE_KINDS = (BlockKind.TABLE_ROW, BlockKind.LIST_ITEM)
@@ -25,8 +26,7 @@ class Assembly:
         self._parts: list[str] = []
         self._blocks: list[Block] = []
         self._length = self._unjudged = self._judged_parts = 0
-        self._headings: list[tuple[int, str]] = []
-        self._path: tuple[str, ...] = ()
+        self._outline = Outline()
         self.warnings: list[str] = []
 
     def add(
@@ -48,22 +48,11 @@ class Assembly:
             self._write("\n" if close else "\n\n")
         start = self._length
         self._write(text)
+        path = self._outline.path
         if kind is BlockKind.HEADING:
-            self._leave_headings(level)
-        self._blocks.append(
-            Block(
-                start,
-                self._length,
-                kind,
-                level,
-                place,
-                heading_path=self._path,
-                table_header=clean(table_header).strip(),
-            )
-        )
-        if kind is BlockKind.HEADING:
-            self._headings.append((level, " ".join(text.split())))
-            self._path = tuple(heading for _, heading in self._headings)
+            path = self._outline.enter(level, " ".join(text.split()))
+        header = clean(table_header).strip()
+        self._blocks.append(Block(start, self._length, kind, level, place, heading_path=path, table_header=header))
 
     def add_row(self, cells: Sequence[str], *, place: int | None = None, table_header: str = "") -> None:
         """One row of a table; the header row itself comes with an empty `table_header`."""
@@ -73,7 +62,7 @@ class Assembly:
 
     def forget_headings(self) -> None:
         """What follows stands under no heading so far: a new slide, a new sheet."""
-        self._leave_headings(1)
+        self._outline = Outline()
 
     def finish(
         self, media_type: str, *, title: str = "", place_kind: PlaceKind | None = None, place_count: int = 0
@@ -82,21 +71,8 @@ class Assembly:
             raise EmptyDocument("This document holds no text.")
         self._judge()
         text = "".join(self._parts)
-        if not (title := " ".join(clean(title).split())):
-            title = next(
-                (
-                    " ".join(text[block.start : block.end].split())
-                    for block in self._blocks
-                    if block.kind is BlockKind.HEADING
-                ),
-                "",
-            )
+        title = " ".join(clean(title).split()) or self._outline.title
         return Document(text, tuple(self._blocks), media_type, title, place_kind, place_count, tuple(self.warnings))
-
-    def _leave_headings(self, level: int) -> None:
-        while self._headings and self._headings[-1][0] >= level:
-            self._headings.pop()
-        self._path = tuple(heading for _, heading in self._headings)
 
     def _write(self, text: str) -> None:
         self._parts.append(text)

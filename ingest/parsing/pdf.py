@@ -72,7 +72,8 @@ def _document(pages: list[Page], outline: list[OutlineEntry], title: str, limits
     for page in pages:
         flow.add_page(page)
     flow.finish()
-    title = "" if FILE_NAME_TITLE.search(title) else title
+    if not title or FILE_NAME_TITLE.search(title):
+        title = flow.first_heading
     return assembly.finish(MEDIA_TYPE, title=title, place_kind=PlaceKind.PAGE, place_count=len(pages))
 
 

@@ -43,6 +43,9 @@ class Flow:
         self._leading = _usual_leading(pages)
         self._words = _vocabulary(pages)
         self._open: Paragraph | None = None
+        self._margin = 0.0
+        self._first_text_page = next((page.number for page in pages if page.lines), 1)
+        self.first_heading = ""  # of the first page with text, where titles stand
 
     def add_page(self, page: Page) -> None:
         margins = _margins(page.lines, self._leading)
@@ -143,9 +146,10 @@ class Flow:
                 text = self._unhyphenated(text, line.text) if joint == "-" else text + joint + line.text
             if "..." in text or ". . ." in text:
                 text = LEADERS.sub(" …", text)
-        last = paragraph.lines[-1]
-        if last.hyphenated:
+        if paragraph.lines[-1].hyphenated:
             text += "-"
+        if paragraph.level and paragraph.kind is BlockKind.HEADING and paragraph.page == self._first_text_page:
+            self.first_heading = self.first_heading or text
         self._assembly.add(text, paragraph.kind, level=paragraph.level, place=paragraph.page)
 
     def _unhyphenated(self, text: str, following: str) -> str:

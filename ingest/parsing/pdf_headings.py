@@ -19,9 +19,11 @@ NUMBERED = re.compile(
     r"(?:chapter|appendix|section|part|annex)?\s*((?:\d{1,3}|[A-Z])(?:\.\d{1,3})*)[.:)]?\s+(?=\S)", re.IGNORECASE
 )
 NO_WORD = re.compile(r"[\W_]+")
+CONTENTS_ENTRY = re.compile(r"\s\d{1,4}$")
 UNFINISHED = (",", ";", "…")
 LEADERS = re.compile(r"(?:\s*\.){4,}|…")
 
+Key = tuple[float, bool, int]  # smaller is higher: size, weight, depth of numbering
 Levels = dict[int, int]  # id(line) -> level
 
 
@@ -93,7 +95,7 @@ def _title_line(pages: list[Page], body: float, taken: Levels) -> Levels:
 
 
 def _by_type(pages: list[Page], body: float) -> Levels:
-    keys: dict[int, tuple[float, bool, int]] = {}
+    keys: dict[int, Key] = {}
     heading_characters = total = 0
     for page in pages:
         for before, line in pairwise([None, *page.lines]):
@@ -104,8 +106,18 @@ def _by_type(pages: list[Page], body: float) -> Levels:
                 heading_characters += len(line.text)
     if heading_characters > MOST_HEADING_SHARE * total:
         return {}
-    ranks = {key: min(rank, DEEPEST_LEVEL) for rank, key in enumerate(sorted(set(keys.values())), start=1)}
+    ranks = _ranks(Counter(keys.values()))
     return {line: ranks[key] for line, key in keys.items()}
+
+
+def _ranks(counts: Counter[Key]) -> dict[Key, int]:
+    """Levels in order of size, weight and numbering. What occurs once, as on a title page, opens no level of its own."""
+    ranks: dict[Key, int] = {}
+    level = 1
+    for key in sorted(counts):
+        ranks[key] = level
+        level = min(level + (counts[key] > 1), DEEPEST_LEVEL)
+    return ranks
 
 
 def _stands_out(line: Line, body: float) -> bool:
@@ -114,6 +126,8 @@ def _stands_out(line: Line, body: float) -> bool:
         return False
     text = line.text
     if line.monospaced or len(text) > LONGEST_HEADING or text.endswith(UNFINISHED) or LEADERS.search(text):
+        return False
+    if CONTENTS_ENTRY.search(text) and NUMBERED.match(text):
         return False
     if text.endswith(".") and len(text) > 60:
         return False

@@ -45,9 +45,9 @@ def parse_pptx(source: Source, limits: Limits) -> Document:
     if len(slides) > limits.pages:
         raise DocumentTooLarge(f"This presentation has {len(slides):,} slides; at most {limits.pages:,} are read.")
     assembly = Assembly(limits)
-    for place, part in enumerate(slides, start=1):
-        SlideReader(package, part, place, assembly).read()
-    return assembly.finish(MEDIA_TYPE, title=package.title(), place_kind=PlaceKind.SLIDE, place_count=len(slides))
+    titles = [SlideReader(package, part, place, assembly).read() for place, part in enumerate(slides, start=1)]
+    title = package.title() or (titles[0] if titles else "")
+    return assembly.finish(MEDIA_TYPE, title=title, place_kind=PlaceKind.SLIDE, place_count=len(slides))
 
 
 def _slides(package: Package, main: str) -> Iterator[str]:
@@ -66,11 +66,13 @@ class SlideReader:
         self._place = place
         self._assembly = assembly
 
-    def read(self) -> None:
+    def read(self) -> str:
+        """Adds the slide; returns its title."""
         self._assembly.forget_headings()
         tree = self._tree(self._part)
         if tree is None:
-            return
+            return ""
+        title = ""
         shapes = list(_shapes(tree))
         for shape in (shape for shape in shapes if _placeholder(shape) in TITLES):
             title = " ".join(" ".join(paragraph.text for paragraph in _paragraphs(shape)).split())
@@ -78,6 +80,7 @@ class SlideReader:
         for shape in shapes:
             self._read_shape(shape)
         self._read_notes()
+        return title
 
     def _tree(self, part: str) -> etree._Element | None:
         root = self._package.xml(part)
