@@ -4,21 +4,21 @@ A term is the hash of its letters. Its postings are consecutive numbers, ascendi
 bits and the frequency in the high 8. No table of terms is ever built in memory.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.segments.layout import MOST_FREQUENCY, MOST_ROWS, WORD_LENGTHS, WORD_OFFSETS, WORD_POSTINGS, WORD_TERMS
 from retrieval.segments.tensors import MappedTensors
-from retrieval.segments.words import hash_term, terms_of, tokens
+from retrieval.segments.words import hash_term, hashes_of
 
 ROW_BITS = 24
 ROW_MASK = MOST_ROWS - 1
 
-_GROUP_TOKENS = 1 << 20  # counted at once while writing
+_GROUP_PIECES = 1 << 20  # counted at once while writing
 _GROUP_POSTINGS = 1 << 22  # merged at once
 
 U32 = NDArray[np.uint32]
@@ -92,34 +92,44 @@ class Postings:
         return self._postings[start:stop]
 
 
-class PostingsBuilder:
-    """Counts words of rows added one by one. Each distinct token is analysed once; counting is numpy's."""
+class _Pieces(dict[str, int]):
+    """Each distinct piece of text between spaces, numbered, and analysed when it is first met."""
 
     def __init__(self) -> None:
-        self._token_numbers: dict[str, int] = {}
-        self._fan_out: list[int] = []  # of each token: how many terms
-        self._terms_of_tokens: list[int] = []  # term numbers, token after token
-        self._term_numbers: dict[int, int] = {}  # by hash: two terms of one hash are one term to us
-        self._waiting: list[list[int]] = []  # token numbers of rows that are not counted yet
-        self._waiting_tokens = 0
+        super().__init__()
+        self.fan_out: list[int] = []  # of each piece: how many terms
+        self.terms: list[int] = []  # term numbers, piece after piece
+        self.term_numbers: dict[int, int] = {}  # by hash: two terms of one hash are one term to us
+
+    def __missing__(self, piece: str) -> int:
+        found = hashes_of(piece)
+        for term in found:
+            self.terms.append(self.term_numbers.setdefault(term, len(self.term_numbers)))
+        self[piece] = number = len(self.fan_out)
+        self.fan_out.append(len(found))
+        return number
+
+
+class PostingsBuilder:
+    """Counts the words of rows added one by one. Python sees each distinct piece once; counting is numpy's."""
+
+    def __init__(self) -> None:
+        self._pieces = _Pieces()
+        self._waiting = array("q")  # piece numbers of rows that are not counted yet
+        self._waiting_ends = array("q")  # where each of these rows ends
         self._rows = 0
         self._lengths: list[U32] = []
         self._groups: list[tuple[U32, U32]] = []  # (term number, packed posting), ascending
 
     def add(self, text: str) -> None:
-        found = tokens(text)
-        try:
-            row = list(map(self._token_numbers.__getitem__, found))
-        except KeyError:
-            row = [self._token_number(token) for token in found]
-        self._waiting.append(row)
-        self._waiting_tokens += len(row)
-        if self._waiting_tokens >= _GROUP_TOKENS:
+        self._waiting.extend(map(self._pieces.__getitem__, text.split()))
+        self._waiting_ends.append(len(self._waiting))
+        if len(self._waiting) >= _GROUP_PIECES:
             self._count()
 
     def finish(self) -> Columns:
         self._count()
-        terms, rank = np.unique(np.fromiter(self._term_numbers, np.uint64), return_inverse=True)
+        terms, rank = np.unique(np.fromiter(self._pieces.term_numbers, np.uint64), return_inverse=True)
         counts = np.zeros(len(terms), np.int64)
         for numbers, _ in self._groups:
             counts += np.bincount(rank[numbers], minlength=len(terms))
@@ -130,34 +140,26 @@ class PostingsBuilder:
             _place(postings, free, keys >> 32, _frequency_first(keys))
         return Columns(terms, offsets, postings, np.concatenate([*self._lengths, np.empty(0, np.uint32)]))
 
-    def _token_number(self, token: str) -> int:
-        number = self._token_numbers.get(token)
-        if number is None:
-            found = terms_of(token)
-            number = self._token_numbers[token] = len(self._fan_out)
-            self._fan_out.append(len(found))
-            for term in found:
-                self._terms_of_tokens.append(self._term_numbers.setdefault(hash_term(term), len(self._term_numbers)))
-        return number
-
     def _count(self) -> None:
         """Turn the waiting rows into postings, ascending by term number and row."""
-        fan_out = np.array(self._fan_out, np.int64)
-        first = np.concatenate([[0], np.cumsum(fan_out)])
-        flat = np.fromiter(chain.from_iterable(self._waiting), np.int64, self._waiting_tokens)
-        rows = np.repeat(np.arange(len(self._waiting)), [len(row) for row in self._waiting])
-        times = fan_out[flat]
-        rows = np.repeat(rows, times)
+        if not self._waiting_ends:
+            return
+        pieces = np.array(self._waiting)
+        ends = np.array(self._waiting_ends)
+        fan_out = np.array(self._pieces.fan_out, np.int64)
+        first = np.cumsum(fan_out) - fan_out
+        times = fan_out[pieces]
+        rows = np.repeat(np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0)), times)
         inside = np.arange(len(rows)) - np.repeat(np.cumsum(times) - times, times)
-        found = np.array(self._terms_of_tokens, np.int64)[np.repeat(first[flat], times) + inside]
-        keys = np.sort((found << ROW_BITS) | (rows + self._rows))
+        terms = np.array(self._pieces.terms, np.int64)[np.repeat(first[pieces], times) + inside]
+        keys = np.sort((terms << ROW_BITS) | (rows + self._rows))
         edges = np.flatnonzero(np.diff(keys, prepend=-1))
         often = np.minimum(np.diff(edges, append=len(keys)), MOST_FREQUENCY)
         packed = (keys[edges] & ROW_MASK) | (often << ROW_BITS)
         self._groups.append(((keys[edges] >> ROW_BITS).astype(np.uint32), packed.astype(np.uint32)))
-        self._lengths.append(np.bincount(rows, minlength=len(self._waiting)).astype(np.uint32))
-        self._rows += len(self._waiting)
-        self._waiting, self._waiting_tokens = [], 0
+        self._lengths.append(np.bincount(rows, minlength=len(ends)).astype(np.uint32))
+        self._rows += len(ends)
+        self._waiting, self._waiting_ends = array("q"), array("q")
 
 
 class PostingsMerge:

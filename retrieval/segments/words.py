@@ -10,6 +10,7 @@ a question has nothing else.
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 import xxhash
 
@@ -41,42 +42,53 @@ _SPLIT = re.compile(r"[^\w\u0300-\u036f\u0900-\u0dff]+|_+")
 _SEAMS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[0-9])(?=[^0-9\W])|(?<=[^0-9\W])(?=[0-9])")
 _CONTRACTION = re.compile(r"['’](s|t|re|ve|ll|d|m)\Z", re.IGNORECASE)
 _BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[^\w]+(?=[0-9])")
+_VERSION = re.compile(r"v[0-9]+\.[0-9.]+\Z")
 _SEPARATORS = re.compile(r"[-_'’@\u2010\u2011]|(?<![0-9])\.|\.(?![0-9])")
 _INVISIBLE = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
 
 
 def terms(text: str) -> list[str]:
     """Every term of a text as often as it occurs."""
-    return [term for token in tokens(text) for term in terms_of(token)]
+    return [term for piece in text.split() for term in terms_of(piece)]
 
 
 def query_terms(text: str) -> list[str]:
     """The distinct terms to look for, in the question's order."""
-    found = [(token.lower(), term) for token in tokens(text) for term in terms_of(token)]
+    found = [(token.lower(), term) for piece in text.split() for token in _tokens(piece) for term in _terms(token)]
     telling = [term for token, term in found if token not in STOP_WORDS]
     return list(dict.fromkeys(telling or [term for _, term in found]))
 
 
-def tokens(text: str) -> list[str]:
-    """What stands between spaces and punctuation; in scripts without spaces, characters and pairs of them."""
-    if text.isascii():
-        return _ASCII_TOKEN.findall(text)
-    found: list[str] = _TOKEN.findall(unicodedata.normalize("NFKC", text.translate(_INVISIBLE)))
-    if not any(token[0] >= "\u0e00" for token in found):
-        return found
-    return [piece for token in found for piece in _without_spaces(token)]
-
-
-def terms_of(token: str) -> tuple[str, ...]:
-    """One token's terms: few and pure, so that whoever reads much text remembers them by token."""
-    if token.isascii() and token.isalpha() and (token.islower() or token.istitle() or token.isupper()):
-        return (stem(token.lower()),)
-    return tuple(dict.fromkeys(_structured(token)))
+def terms_of(piece: str) -> tuple[str, ...]:
+    """The terms of what stands between two spaces: no term reaches across, so it may be remembered by piece."""
+    return tuple(term for token in _tokens(piece) for term in _terms(token))
 
 
 def hash_term(term: str) -> int:
     """What stands in a segment for the term."""
     return xxhash.xxh3_64_intdigest(term.encode("utf-8", "surrogatepass"))
+
+
+def _tokens(piece: str) -> list[str]:
+    """Without punctuation; in scripts without spaces, characters and pairs of them."""
+    if piece.isascii():
+        return _ASCII_TOKEN.findall(piece)
+    found: list[str] = _TOKEN.findall(unicodedata.normalize("NFKC", piece.translate(_INVISIBLE)))
+    if not any(token[0] >= "\u0e00" for token in found):
+        return found
+    return [part for token in found for part in _without_spaces(token)]
+
+
+def _terms(token: str) -> tuple[str, ...]:
+    if token.isascii() and token.isalpha() and (token.islower() or token.istitle() or token.isupper()):
+        return (stem(token.lower()),)
+    return tuple(dict.fromkeys(_structured(token)))
+
+
+@lru_cache(maxsize=1 << 15)  # a memo of a pure function: small appends meet the same words again and again
+def hashes_of(piece: str) -> tuple[int, ...]:
+    """What stands in a segment for each of `terms_of`."""
+    return tuple(map(hash_term, terms_of(piece)))
 
 
 def _structured(token: str) -> Iterator[str]:
@@ -85,6 +97,8 @@ def _structured(token: str) -> Iterator[str]:
     whole = _SEPARATORS.sub("", _BETWEEN_DIGITS.sub(_digit_joint, token)).casefold()
     if whole:
         yield from _with_folded(whole)
+    if _VERSION.match(whole):
+        yield whole[1:]
     if len(token) > MOST_TERM_CHARACTERS or _is_number(token):
         return
     for part in _SPLIT.split(token):
