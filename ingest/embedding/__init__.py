@@ -4,6 +4,7 @@ from ingest.embedding.config import CacheConfig, EmbedderConfig, RemoteLimits
 from ingest.embedding.embedder import Embedded, Embedder, ModelSpec, Purpose, Vectors
 from ingest.embedding.hashed import HashedEmbedder
 from ingest.embedding.opening import open_embedder
+from ingest.embedding.shortening import ShortenedEmbedder, shortened
 from ingest.errors import EmbedderMisbehaved, EmbedderUnavailable, ModelMissing
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "ModelSpec",
     "Purpose",
     "RemoteLimits",
+    "ShortenedEmbedder",
     "Vectors",
     "open_embedder",
+    "shortened",
 ]

@@ -29,12 +29,12 @@ class RemoteLimits:
     """What one OpenAI-compatible upstream is asked to bear; it may teach us less at run time."""
 
     inputs_per_call: int = 4096
-    tokens_per_call: int = 300_000
-    calls_at_once: int = 4
-    seconds_per_call: float = 60.0
-    seconds_in_all: float = 300.0  # one `embed` of documents gives up after this long, retries included
-    seconds_for_query: float = 20.0  # the same for a query: somebody is waiting
-    attempts: int = 8  # of one call
+    tokens_per_call: int = 300_000  # estimated: a token for four letters or one sign
+    calls_at_once: int = 4  # of documents; queries do not queue behind them
+    call_seconds: float = 60.0  # one attempt
+    patience_seconds: float = 120.0  # a call of documents that got no answer for this long, retries included, gives up
+    query_patience_seconds: float = 15.0  # the same for a query: somebody is waiting
+    longest_pause_seconds: float = 30.0  # between attempts, where the upstream does not ask for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class EmbedderConfig:
     model: str = DEFAULT_MODEL
     width: int | None = None  # of the model's own vectors; a local folder knows it, an upstream must be told
     dimensions: int | None = None  # shorten to this; only for models trained to be shortened
+    shortens: bool = False  # the model was trained so that its first dimensions alone still mean the text
     window_tokens: int | None = None  # a local folder knows it; upstreams default to 8,192
     dollars_per_million_tokens: float = 0.0
     query_prefix: str = ""  # some models want "query: " before a question

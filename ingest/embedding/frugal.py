@@ -29,6 +29,7 @@ class FrugalEmbedder:
         return self._engine.spec
 
     def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embedded:
+        texts = [_encodable(text) for text in texts]
         keys = self._keys(texts, purpose)
         wanted = dict(zip(keys, texts, strict=True))  # equal texts are one
         known = self._cache.get_many(list(wanted))
@@ -78,7 +79,7 @@ class FrugalEmbedder:
         keys = list[bytes]()
         for text in texts:
             digest = seed.copy()
-            digest.update(text.encode("utf-8", "surrogatepass"))
+            digest.update(text.encode())
             keys.append(digest.digest())
         return keys
 
@@ -100,6 +101,15 @@ def checked(portion: Portion, spec: ModelSpec) -> Vectors:
         )
     unit: Vectors = np.divide(vectors, lengths[:, None].astype(np.float32), dtype=np.float32)
     return unit
+
+
+def _encodable(text: str) -> str:
+    """Half a character, as broken UTF-16 leaves it, can be sent to no model: it becomes a question mark."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
 
 
 def _pooled(parts: Sequence[Entry]) -> Entry:

@@ -66,7 +66,8 @@ class LocalEngine:
         width = _width_of(encode, tokenizer)
         if config.width is not None and config.width != width:
             raise ModelMissing(f"the embedding model {config.model} is {width} wide, and {config.width} was asked for")
-        spec = ModelSpec(config.model, width, window_tokens, config.dollars_per_million_tokens)
+        price = config.dollars_per_million_tokens
+        spec = ModelSpec(config.model, width, window_tokens, price, shortens=config.shortens)
         pack_tokens = (_GPU_PACK_TOKENS if accelerator == "cuda" else _CPU_PACK_TOKENS) if packed else 0
         return cls(
             spec=spec,

@@ -90,11 +90,10 @@ def read_model_folder(name: str, models: Path) -> ModelFolder:
     )
 
 
-def is_complete(name: str, models: Path) -> bool:
+def is_complete(published: PublishedModel, folder: Path) -> bool:
     """Whether every file of a published model is there, byte for byte."""
     return all(
-        (models / name / file).is_file() and _sha256_of(models / name / file) == sha256
-        for file, sha256 in PUBLISHED[name].sha256.items()
+        (folder / file).is_file() and _sha256_of(folder / file) == sha256 for file, sha256 in published.sha256.items()
     )
 
 

@@ -7,6 +7,7 @@ from ingest.embedding.engine import Engine
 from ingest.embedding.frugal import FrugalEmbedder
 from ingest.embedding.hashed import HashedEmbedder
 from ingest.embedding.local import LocalEngine
+from ingest.embedding.remote import RemoteEngine
 from ingest.embedding.shortening import ShortenedEmbedder
 
 
@@ -18,7 +19,7 @@ def open_embedder(config: EmbedderConfig) -> Embedder:
         case "local":
             embedder = _frugal(LocalEngine.open(config), config)
         case "openai":
-            raise ValueError("soon")
+            embedder = _frugal(RemoteEngine(config), config)
     if config.dimensions is None or config.dimensions == embedder.spec.width:
         return embedder
     return ShortenedEmbedder(embedder, config.dimensions)

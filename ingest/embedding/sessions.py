@@ -112,8 +112,8 @@ def _share(mask: NDArray[np.int32], *, pools_first_token: bool) -> NDArray[np.fl
         share = np.zeros(mask.shape, dtype=np.float32)
         share[:, 0] = 1.0
         return share
-    share: NDArray[np.float32] = np.divide(mask, mask.sum(axis=1, keepdims=True), dtype=np.float32)
-    return share
+    mean: NDArray[np.float32] = np.divide(mask, mask.sum(axis=1, keepdims=True), dtype=np.float32)
+    return mean
 
 
 def _multiplies_exactly() -> bool:
