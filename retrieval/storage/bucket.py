@@ -29,7 +29,8 @@ _AT_ONCE_BYTES = 16 << 20  # up to here one conditional put
 _PART_BYTES = 16 << 20
 _PARTS_IN_FLIGHT = 4
 _READ_ATTEMPTS = 5
-_INCOMING_SECONDS = 24 * 3600  # how long an upload in parts may take before it counts as abandoned
+
+ABANDONED_SECONDS = 24 * 3600  # how long an upload in parts may take before a sweep takes it for abandoned
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,9 @@ def bucket_errors(what: str) -> Iterator[None]:
 
 
 class Bucket:
-    def __init__(self, address: BucketAddress, cache: Cache) -> None:
+    def __init__(self, address: BucketAddress, cache: Cache, *, abandoned_seconds: int = ABANDONED_SECONDS) -> None:
         self._cache = cache
+        self._abandoned_seconds = abandoned_seconds
         self._store = _opened(address)
 
     def draft(self) -> "BucketDraft":
