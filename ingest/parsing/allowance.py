@@ -5,6 +5,8 @@ gigabyte of words is refused after some thirty megabytes. It never refuses a tex
 exception that is said in the error: more than `CHARACTERS_PER_TOKEN` characters a token.
 """
 
+from typing import Self
+
 from ingest.errors import DocumentTooLarge
 from ingest.parsing.limits import Limits
 
@@ -26,15 +28,36 @@ def _byte_classes() -> bytes:
 
 
 _CLASSES = _byte_classes()
+_LINE_CLASSES = bytes(ord("\n") if byte == ord("\n") else ord("x") for byte in range(256))
 _BLANKS = b" \t\v\f\r"
 
 
-class TextAllowance:
-    """Counts what has been read of one document. Give it every piece once, in any order."""
+class CharacterAllowance:
+    """Counts the characters read of one document. Give it every piece once, in any order."""
 
     def __init__(self, limits: Limits) -> None:
-        self._tokens = limits.tokens
+        self._limits = limits
         self._characters_left = limits.tokens * CHARACTERS_PER_TOKEN
+
+    def anew(self) -> Self:
+        """For reading the same document a second time."""
+        return type(self)(self._limits)
+
+    def take(self, piece: str) -> None:
+        self._characters_left -= len(piece)
+        if self._characters_left < 0:
+            most = self._limits.tokens * CHARACTERS_PER_TOKEN
+            raise DocumentTooLarge(
+                f"The text is longer than {most:,} characters, the most that is read from one file of up to "
+                f"{self._limits.tokens:,} tokens. Split it into several files."
+            )
+
+
+class TextAllowance(CharacterAllowance):
+    """Counts what surely begins a token as well."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
         self._words_and_numbers = 0
         self._lines = 0
         self._non_ascii = 0
@@ -45,27 +68,21 @@ class TextAllowance:
         return max(self._words_and_numbers, self._lines, self._non_ascii // _NON_ASCII_BYTES_PER_TOKEN)
 
     def take(self, piece: str) -> None:
-        self._characters_left -= len(piece)
-        if self._characters_left < 0:
-            raise DocumentTooLarge(
-                f"The text is longer than {self._tokens * CHARACTERS_PER_TOKEN:,} characters, the most that is read "
-                f"from one file of up to {self._tokens:,} tokens. Split it into several files."
-            )
+        super().take(piece)
         data = piece.encode("utf-8", "surrogatepass")
         classes = data.translate(_CLASSES)
         # A letter after an ASCII character that is none starts a token; a tokenizer never joins the two sides.
         words = classes.count(b" a") + classes.count(b"\na") + classes.count(b"0a")
         self._words_and_numbers += words + classes.count(b"0") // _DIGITS_PER_TOKEN
         self._lines += _filled_lines(data)
-        self._non_ascii += len(data) - len(piece) if piece.isascii() else classes.count(b"x")
-        if self.least_tokens > self._tokens:
+        self._non_ascii += 0 if piece.isascii() else classes.count(b"x")
+        if self.least_tokens > self._limits.tokens:
             raise DocumentTooLarge(
-                f"The text has more than {self._tokens:,} tokens, the most that one file may have. "
+                f"The text has more than {self._limits.tokens:,} tokens, the most that one file may have. "
                 "Split it into several files."
             )
 
 
 def _filled_lines(data: bytes) -> int:
     """Line feeds directly followed by something else, spaces aside: no token goes on across one."""
-    squeezed = data.translate(None, _BLANKS)
-    return squeezed.count(b"\n") - squeezed.count(b"\n\n")
+    return data.translate(_LINE_CLASSES, _BLANKS).count(b"\nx")

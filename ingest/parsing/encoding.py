@@ -14,7 +14,7 @@ from typing import Final
 from charset_normalizer import from_bytes
 
 from ingest.errors import UndecodableText
-from ingest.parsing.allowance import TextAllowance
+from ingest.parsing.allowance import CharacterAllowance, TextAllowance
 from ingest.parsing.limits import MEBIBYTE, Limits, Source
 
 SAMPLE_BYTES: Final = 64 * 1024
@@ -46,13 +46,16 @@ class Decoded:
     warnings: tuple[str, ...] = ()
 
 
-def decode(source: Source, limits: Limits, declared: str = "") -> Decoded:
-    """The text of `source`. `declared` is the encoding its format names, believed where it fits."""
+def decode(source: Source, limits: Limits, *, declared: str = "", markup: bool = False) -> Decoded:
+    """The text of `source`. `declared` is the encoding its format names, believed where it fits.
+
+    `markup` is not counted in tokens: what is left of it without its tags may be much less."""
+    allowance = CharacterAllowance(limits) if markup else TextAllowance(limits)
     encoding, skipped = encoding_of(source, declared)
-    text = _read(source, skipped, encoding, limits)
+    text = _read(source, skipped, encoding, allowance)
     if text is None:  # the sample was good UTF-8, a later part is not
         encoding = _utf8_or_legacy(source)
-        text = _read(source, skipped, encoding, limits, errors="replace") or ""
+        text = _read(source, skipped, encoding, allowance.anew(), errors="replace") or ""
     warnings = []
     if lost := text.count(_REPLACEMENT):
         warnings.append(f"{lost:,} characters could not be read as {encoding} and stand as {_REPLACEMENT}.")
@@ -94,11 +97,10 @@ def looks_like_text(source: Source) -> bool:
     return True
 
 
-def _read(source: Source, start: int, encoding: str, limits: Limits, errors: str = "") -> str | None:
+def _read(source: Source, start: int, encoding: str, allowance: CharacterAllowance, errors: str = "") -> str | None:
     """All text after `start`; None where strict UTF-8 was hoped for in vain."""
     strict = encoding == "utf-8" and not errors
     decoder = codecs.getincrementaldecoder(encoding)("strict" if strict else "replace")
-    allowance = TextAllowance(limits)
     pieces = []
     try:
         for at in range(start, len(source), _WINDOW_BYTES):

@@ -22,13 +22,23 @@ from ingest.errors import (
     UnsupportedFile,
 )
 from ingest.parsing import signatures
+from ingest.parsing.csv_table import parse_csv, parse_tsv
+from ingest.parsing.docx import parse_docx
+from ingest.parsing.email_message import parse_email
 from ingest.parsing.encoding import encoding_of
+from ingest.parsing.epub import parse_epub
+from ingest.parsing.html import parse_html
+from ingest.parsing.json_document import parse_json, parse_json_lines
 from ingest.parsing.languages import KNOWN_NAMES, LANGUAGES
 from ingest.parsing.limits import Limits, Source
 from ingest.parsing.markdown import parse_markdown
 from ingest.parsing.pdf import parse_pdf
+from ingest.parsing.pptx import parse_pptx
+from ingest.parsing.rtf import parse_rtf
 from ingest.parsing.source_code import parse_source_code
 from ingest.parsing.text import parse_text
+from ingest.parsing.xlsx import parse_xlsx
+from ingest.parsing.xml_document import parse_xml_document
 
 Parser = Callable[[Source, Limits], Document]
 
@@ -44,6 +54,18 @@ class Format:
 _TEXT: Final = Format("text", (".txt", ".text", ".log", ".asc", ".srt", ".vtt"), parse_text)
 _FORMATS: Final = (
     Format("pdf", (".pdf",), parse_pdf, is_text=False),
+    Format("docx", (".docx", ".docm", ".dotx"), parse_docx, is_text=False),
+    Format("pptx", (".pptx", ".pptm", ".ppsx"), parse_pptx, is_text=False),
+    Format("xlsx", (".xlsx", ".xlsm"), parse_xlsx, is_text=False),
+    Format("epub", (".epub",), parse_epub, is_text=False),
+    Format("rtf", (".rtf",), parse_rtf, is_text=False),
+    Format("html", (".html", ".htm", ".xhtml"), parse_html),
+    Format("csv", (".csv",), parse_csv),
+    Format("tsv", (".tsv", ".tab"), parse_tsv),
+    Format("json", (".json", ".geojson", ".webmanifest"), parse_json),
+    Format("json lines", (".jsonl", ".ndjson"), parse_json_lines),
+    Format("xml", (".xml", ".rss", ".atom", ".xsd", ".xsl", ".xslt", ".wsdl", ".opml", ".dita"), parse_xml_document),
+    Format("email", (".eml", ".mht", ".mhtml"), parse_email),
     Format("markdown", (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".rmd", ".qmd"), parse_markdown),
     _TEXT,
     *(
@@ -55,7 +77,8 @@ _BY_NAME: Final = {format_.name: format_ for format_ in _FORMATS}
 _BY_EXTENSION: Final = {extension: format_ for format_ in _FORMATS for extension in format_.extensions}
 SUPPORTED_EXTENSIONS: Final = tuple(sorted(_BY_EXTENSION))
 _SUPPORTED: Final = (
-    "Supported are PDF, Markdown, plain text in any common encoding, and source code of all common languages."
+    "Supported are PDF, Word (.docx), PowerPoint (.pptx), Excel (.xlsx), EPUB, RTF, HTML, Markdown, CSV, TSV, JSON, "
+    "JSON Lines, XML, e-mail (.eml), plain text in any common encoding, and source code of all common languages."
 )
 
 
@@ -71,7 +94,7 @@ def parse(source: Source, name: str, limits: Limits) -> Document:
         return detect(source, name).parse(source, limits)
     except MemoryError as error:
         raise DocumentTooLarge(
-            f"The file needs more than {limits.memory_bytes >> 20:,} MiB of memory to be read. Split it into several files."
+            f"The file needs more than {limits.memory_bytes >> 20:,} MiB of memory to be read. Split it up."
         ) from error
     except RecursionError as error:
         raise HostileDocument("The file nests its parts too deeply to be read.") from error

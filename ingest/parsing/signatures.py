@@ -87,7 +87,7 @@ _SVG: Final = re.compile(
 def recognise(source: Source) -> Signature | None:
     """What the bytes certainly are; None for text and for binary without a known signature."""
     head = source[:_HEAD_BYTES]
-    if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_kind(source, head)
     if head.startswith(_OLE):
         return _ole_kind(source)
@@ -105,15 +105,9 @@ def recognise(source: Source) -> Signature | None:
 
 
 def _is_pdf(head: bytes) -> bool:
-    """At the very front always; further on only behind bytes that are no prose, which may well mention %PDF-."""
+    """At the very front always; further on only with an object behind it: prose may well mention %PDF-1.7."""
     at = head.find(b"%PDF-")
-    return (
-        at == 0
-        or not head[:at].strip()
-        or not head[:at].isascii()
-        or head[at + 5 : at + 6].isdigit()
-        and (head[at - 1 : at] in (b"\n", b"\r") and b"obj" in head[at:])
-    )
+    return not head[:at].strip() or re.search(rb"[\r\n]\d+ \d+ obj\b", head[at:]) is not None
 
 
 def _is_ascii_text(head: bytes) -> bool:
