@@ -1,5 +1,6 @@
 """The vector side of search: exact scans, 4-bit codes, masks. Plain arrays in, plain arrays out."""
 
+from retrieval.index.vectors.calibration import CODED_FROM, TARGET, StoreIndex, calibrate, index_store
 from retrieval.index.vectors.codebook import Codebook, load_codebook, train_codebook
 from retrieval.index.vectors.codes import SegmentCodes, encode_segment, load_codes
 from retrieval.index.vectors.kernels import Rows, use_one_thread
@@ -7,6 +8,8 @@ from retrieval.index.vectors.selection import CheckRows, Selection
 from retrieval.index.vectors.side import Effort, SegmentVectors, VectorHits, VectorSide
 
 __all__ = [
+    "CODED_FROM",
+    "TARGET",
     "CheckRows",
     "Codebook",
     "Effort",
@@ -14,9 +17,12 @@ __all__ = [
     "SegmentCodes",
     "SegmentVectors",
     "Selection",
+    "StoreIndex",
     "VectorHits",
     "VectorSide",
+    "calibrate",
     "encode_segment",
+    "index_store",
     "load_codebook",
     "load_codes",
     "train_codebook",

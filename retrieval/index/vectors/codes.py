@@ -1,8 +1,9 @@
 """One segment's vectors as 4-bit codes: made, written to bytes, read from bytes.
 
 Derived from the segment and one codebook; missing or outdated codes make a search slower, never wrong. Small
-segments are one list in row order; large ones many lists around centres, of which a search visits the nearest.
-Bytes carry a checksum, and every number FAISS would trust (sizes, row numbers) is checked before it sees them.
+segments are one list in row order, under the store's centroids. Large ones are split into lists around centres of
+their own, of which a search visits the nearest, and code only what differs from the centre. Bytes carry a
+checksum, and every number FAISS would trust (sizes, row numbers) is checked before it sees them.
 """
 
 import struct
@@ -11,16 +12,35 @@ from typing import Final
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 from retrieval.errors import IndexDamaged
-from retrieval.index.vectors.codebook import Codebook
-from retrieval.index.vectors.kernels import Encoder, Matrix, PackedLists, packed_bytes, train_centres
+from retrieval.index.vectors.codebook import MOST_TRAINED, Codebook
+from retrieval.index.vectors.kernels import (
+    CENTROIDS,
+    Encoder,
+    Matrix,
+    PackedLists,
+    nearest,
+    packed_bytes,
+    train_centres,
+    train_subquantizers,
+)
 
 MAGIC: Final = b"CARRELC1"
-LISTS_FROM: Final = 200_000  # rows of a segment; below, visiting every code costs less than choosing lists
+SPLIT_FROM: Final = 200_000  # rows of a segment; below, visiting every code costs less than choosing lists
 MOST_LISTS: Final = 65_536
 _TRAINED_PER_CENTRE: Final = 40  # rows
+_ENCODED_AT_ONCE: Final = 16_384  # rows copied while encoding a mapped file
 _HEADER: Final = struct.Struct("<8sQIIIII4x")  # magic, checksum of what follows it, codebook, rows, width, count, lists
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """How a large segment's codes are split: a centre a list, and centroids for what differs from it."""
+
+    centres: Matrix
+    centroids: Matrix
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,15 +49,17 @@ class SegmentCodes:
     rows: int
     subquantizers: int
     lists: PackedLists
-    centres: Matrix | None  # one a list; None for a single list
+    split: Split | None
 
     def as_bytes(self) -> bytes:
         """As `load_codes` reads them; docs/formats/index.md has the layout."""
-        width = 0 if self.centres is None else self.centres.shape[1]
-        numbers = struct.pack("<IIIII4x", self.codebook, self.rows, width, self.subquantizers, len(self.lists.sizes))
-        parts = [numbers, self.lists.sizes.astype("<u4").tobytes()]
-        if self.centres is not None and self.lists.rows is not None:
-            parts += [self.lists.rows.astype("<u4").tobytes(), self.centres.astype("<f4").tobytes()]
+        width = 0 if self.split is None else self.split.centres.shape[1]
+        count = len(self.lists.sizes)
+        parts = [struct.pack("<IIIII4x", self.codebook, self.rows, width, self.subquantizers, count)]
+        parts.append(self.lists.sizes.astype("<u4").tobytes())
+        if self.split is not None and self.lists.rows is not None:
+            parts.append(self.lists.rows.astype("<u4").tobytes())
+            parts += [part.astype("<f4").tobytes() for part in (self.split.centres, self.split.centroids)]
         parts.append(self.lists.packed.tobytes())
         digest = xxhash.xxh3_64()
         for part in parts:
@@ -47,19 +69,19 @@ class SegmentCodes:
 
 def lists_for(rows: int) -> int:
     """How many lists a segment's codes are split into: about the square root of its rows."""
-    return 1 if rows < LISTS_FROM else min(2 ** round(np.log2(rows) / 2), MOST_LISTS)
+    return 1 if rows < SPLIT_FROM else min(2 ** round(np.log2(rows) / 2), MOST_LISTS)
 
 
 def encode_segment(codebook: Codebook, vectors: Matrix, *, lists: int | None = None, seed: int = 1) -> SegmentCodes:
     """Code every row. `lists` is for measuring; by default the number of rows decides."""
-    count = lists_for(len(vectors)) if lists is None else lists
-    centres = None
-    if count > 1:
-        wanted = min(len(vectors), count * _TRAINED_PER_CENTRE)
-        sample = np.sort(np.random.default_rng(seed).choice(len(vectors), wanted, replace=False))
-        centres = train_centres(codebook.fits(vectors[sample]), count, seed)
-    packed = Encoder(codebook.centroids, centres).encode(vectors)
-    return SegmentCodes(codebook.version, len(vectors), codebook.subquantizers, packed, centres)
+    count = min(lists_for(len(vectors)) if lists is None else lists, max(len(vectors), 1))
+    split = _split(codebook, vectors, count, seed) if count > 1 else None
+    encoder = Encoder(
+        codebook.centroids if split is None else split.centroids, None if split is None else split.centres
+    )
+    for start in range(0, len(vectors), _ENCODED_AT_ONCE):
+        encoder.add(start, codebook.project(vectors[start : start + _ENCODED_AT_ONCE]))
+    return SegmentCodes(codebook.version, len(vectors), codebook.subquantizers, encoder.finish(), split)
 
 
 def load_codes(data: bytes | memoryview, codebook: Codebook) -> SegmentCodes:
@@ -73,11 +95,12 @@ def load_codes(data: bytes | memoryview, codebook: Codebook) -> SegmentCodes:
         raise IndexDamaged("codes: their checksum does not match their bytes")
     if version != codebook.version or subquantizers != codebook.subquantizers:
         raise IndexDamaged(f"codes: made with codebook {version}, read with {codebook.version}")
-    if not 1 <= count <= MOST_LISTS or width != (0 if count == 1 else codebook.padded_width):
+    if not 1 <= count <= MOST_LISTS or width != (0 if count == 1 else codebook.coded_width):
         raise IndexDamaged(f"codes: {count} lists around centres of width {width}")
     sizes_end = _HEADER.size + 4 * count
     rows_end = sizes_end + (4 * rows if width else 0)
-    codes_start = rows_end + 4 * count * width
+    centres_end = rows_end + 4 * count * width
+    codes_start = centres_end + 4 * CENTROIDS * width
     if len(data) < codes_start:
         raise IndexDamaged(f"codes: {len(data)} bytes are too few for {rows} rows in {count} lists")
     sizes = np.frombuffer(data, "<u4", count, _HEADER.size).astype(np.int64)
@@ -89,5 +112,24 @@ def load_codes(data: bytes | memoryview, codebook: Codebook) -> SegmentCodes:
     order = np.frombuffer(data, "<u4", rows, sizes_end).astype(np.uint32, copy=False)
     if (order >= rows).any() or (np.bincount(order, minlength=rows) != 1).any():
         raise IndexDamaged("codes: some row stands in no list or in two")
-    centres = np.frombuffer(data, "<f4", count * width, rows_end).astype(np.float32).reshape(count, width)
-    return SegmentCodes(version, rows, subquantizers, PackedLists(sizes, order, packed), centres)
+    centres = _floats(data, rows_end, (count, width))
+    centroids = _floats(data, centres_end, (subquantizers, CENTROIDS, width // subquantizers))
+    lists = PackedLists(sizes, order, packed)
+    return SegmentCodes(version, rows, subquantizers, lists, Split(centres, centroids))
+
+
+def _split(codebook: Codebook, vectors: Matrix, count: int, seed: int) -> Split:
+    wanted = min(len(vectors), max(count * _TRAINED_PER_CENTRE, MOST_TRAINED))
+    chosen = np.sort(np.random.default_rng(seed).choice(len(vectors), wanted, replace=False))
+    sample = codebook.project(vectors[chosen])
+    centres = train_centres(sample, count, seed)
+    few = sample[:: -(-len(sample) // MOST_TRAINED)]
+    differing = np.resize(few - centres[nearest(centres, few)], (max(len(few), CENTROIDS), few.shape[1]))
+    return Split(centres, train_subquantizers(np.ascontiguousarray(differing), codebook.subquantizers, seed))
+
+
+def _floats(data: bytes | memoryview, start: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    values = np.frombuffer(data, "<f4", int(np.prod(shape)), start).astype(np.float32)
+    if not np.isfinite(values).all():
+        raise IndexDamaged("codes: hold centres that are not finite")
+    return values.reshape(shape)

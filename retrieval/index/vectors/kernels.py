@@ -18,7 +18,6 @@ Bits = NDArray[np.uint8]
 
 BLOCK_ROWS: Final = 32  # fast-scan codes are packed in blocks of so many rows
 CENTROIDS: Final = 16  # of a 4-bit code
-_ENCODED_AT_ONCE: Final = 16_384  # rows copied while encoding a mapped file
 
 
 def use_one_thread() -> None:
@@ -108,6 +107,13 @@ def train_centres(sample: Matrix, count: int, seed: int) -> Matrix:
     return np.ascontiguousarray(means.centroids, dtype=np.float32)
 
 
+def nearest(centres: Matrix, vectors: Matrix) -> Rows:
+    """For each vector the centre with the largest inner product."""
+    rows, scores = np.empty((len(vectors), 1), np.int64), np.empty((len(vectors), 1), np.float32)
+    _scan(centres, vectors, 1, None, rows, scores)
+    return rows[:, 0]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedLists:
     """Codes as fast-scan reads them: list after list, each padded to whole blocks of 32 rows."""
@@ -118,20 +124,19 @@ class PackedLists:
 
 
 class Encoder:
-    """Turns vectors into packed codes. `centroids` as trained; `centres` split the codes into lists by nearness."""
+    """Turns vectors into packed codes. With `centres`, codes stand in the list of the nearest and say what differs."""
 
     def __init__(self, centroids: Matrix, centres: Matrix | None) -> None:
         self._lists = 1 if centres is None else len(centres)
         self._width = centroids.shape[0] * centroids.shape[2]
         self._quantizer = faiss.IndexFlatIP(self._width)
         self._quantizer.add(np.zeros((1, self._width), np.float32) if centres is None else centres)
-        self._index = _index_of(self._quantizer, centroids, self._lists)
+        self._index = _index_of(self._quantizer, centroids, self._lists, residual=centres is not None)
 
-    def encode(self, vectors: Matrix) -> PackedLists:
-        """`vectors` may be narrower than the codebook: missing columns count as zero."""
-        for start in range(0, len(vectors), _ENCODED_AT_ONCE):
-            block = vectors[start : start + _ENCODED_AT_ONCE]
-            self._index.add_with_ids(padded(block, self._width), np.arange(start, start + len(block), dtype=np.int64))
+    def add(self, first_row: int, vectors: Matrix) -> None:
+        self._index.add_with_ids(vectors, np.arange(first_row, first_row + len(vectors), dtype=np.int64))
+
+    def finish(self) -> PackedLists:
         lists = faiss.downcast_InvertedLists(self._index.invlists)
         sizes = np.array([lists.list_size(number) for number in range(self._lists)], np.int64)
         parts, rows = [], []
@@ -168,9 +173,9 @@ class CodeLists:
 
 
 class CodeStack:
-    """The lists of many segments under one codebook, searched in one call; list numbers run through all of them."""
+    """The lists of many segments under one set of centroids, searched in one call; list numbers run through all."""
 
-    def __init__(self, centroids: Matrix, segments: list[CodeLists]) -> None:
+    def __init__(self, centroids: Matrix, segments: list[CodeLists], *, residual: bool) -> None:
         self._segments = segments
         self._width = centroids.shape[0] * centroids.shape[2]
         self.count = sum(segment.count for segment in segments)
@@ -179,13 +184,17 @@ class CodeStack:
             pointers.push_back(segment.lists)
         self._stack = faiss.VStackInvertedLists(len(segments), pointers.data())
         self._quantizer = faiss.IndexFlatIP(self._width)  # never asked: lists are chosen by the caller
-        self._index = _index_of(self._quantizer, centroids, self.count)
+        self._index = _index_of(self._quantizer, centroids, self.count, residual=residual)
         self._index.replace_invlists(self._stack, False)
 
-    def search(self, query: Matrix, count: int, lists: Rows, allowed: RowFilter | None) -> tuple[Rows, Matrix]:
-        """The best `count` ids in the given lists by approximate score, best first; fewer where there are fewer."""
+    def search(
+        self, query: Matrix, count: int, lists: Rows, nearness: Matrix, allowed: RowFilter | None
+    ) -> tuple[Rows, Matrix]:
+        """The best `count` ids in the given lists by approximate score, best first; fewer where there are fewer.
+
+        `nearness` is the query's inner product with each list's centre, zero where codes are whole vectors.
+        """
         ids, scores = np.empty(count, np.int64), np.empty(count, np.float32)
-        nearness = np.zeros(len(lists), np.float32)
         parameters = faiss.SearchParametersIVF(nprobe=len(lists), sel=None if allowed is None else allowed.selector)
         self._index.search_preassigned_c(
             1,
@@ -203,15 +212,6 @@ class CodeStack:
         return (ids, scores) if found.all() else (ids[found], scores[found])
 
 
-def padded(vectors: Matrix, width: int) -> Matrix:
-    """The same rows, widened with zeros; in memory of their own only if they were narrower."""
-    if vectors.shape[-1] == width:
-        return np.ascontiguousarray(vectors)
-    wide = np.zeros((*vectors.shape[:-1], width), np.float32)
-    wide[..., : vectors.shape[-1]] = vectors
-    return wide
-
-
 def block_bytes_of(subquantizers: int) -> int:
     """Bytes of one block of 32 rows: half a byte a sub-quantiser, of which FAISS stores an even number."""
     return BLOCK_ROWS * ((subquantizers + 1) // 2)
@@ -225,10 +225,10 @@ def _blocks(rows: int) -> int:
     return (rows + BLOCK_ROWS - 1) // BLOCK_ROWS
 
 
-def _index_of(quantizer: object, centroids: Matrix, lists: int) -> Any:
+def _index_of(quantizer: object, centroids: Matrix, lists: int, *, residual: bool) -> Any:
     count, _, share = centroids.shape
     index = faiss.IndexIVFPQFastScan(quantizer, count * share, lists, count, 4, faiss.METRIC_INNER_PRODUCT)
-    index.by_residual = False  # the same codes in every list, so that one codebook serves all segments
+    index.by_residual = residual
     faiss.copy_array_to_vector(np.ascontiguousarray(centroids, dtype=np.float32).ravel(), index.pq.centroids)
     index.is_trained = True
     return index

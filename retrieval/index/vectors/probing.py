@@ -1,56 +1,91 @@
-"""Which lists of a large segment a query visits: the nearest, and more of them the fewer rows are selected.
+"""Which codes a query looks at: all of the small segments', and of a large one the lists nearest to it.
 
-Pure. Asks for enough selected rows behind the lists, so that a filter whose rows stand far from the query is
-still answered from the best of them.
+A group is what one call can search: all unsplit segments together, and each split one. The fewer rows are
+selected, the more lists are visited, until they hold as many selected rows as are wanted; so a filter whose rows
+all stand far from the query is still answered from the best of them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from retrieval.index.vectors.kernels import Matrix, Rows, score_rows
+from retrieval.index.vectors.codebook import Codebook
+from retrieval.index.vectors.codes import SegmentCodes
+from retrieval.index.vectors.kernels import CodeLists, CodeStack, Matrix, Rows, score_rows
 from retrieval.index.vectors.selection import Mask, Selection
+
+_MOST_WIDENED: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SplitCodes:
-    """A segment's lists within the stack: numbers `first` and up, around `centres`."""
+class Coded:
+    """One segment's codes in place. `codes` only where a search chooses lists."""
 
-    segment: int
-    first: int
-    centres: Matrix
-    sizes: Rows
-    rows: NDArray[np.uint32]
+    segment: int  # position in the side
+    rows: int
+    lists: CodeLists
+    codes: SegmentCodes | None
 
-    def selected(self, mask: Mask | None) -> Rows:
-        """Selected rows of each list."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    stack: CodeStack
+    segments: tuple[int, ...]
+    split: SegmentCodes | None
+    every_list: Rows
+    no_nearness: Matrix
+
+    def count(self, selection: Selection) -> int:
+        return sum(selection.by_segment[segment] for segment in self.segments)
+
+    def selected_in_lists(self, masks: Sequence[Mask | None]) -> Rows | None:
+        """Selected rows of each list, where a search chooses lists."""
+        if self.split is None or self.split.lists.rows is None:
+            return None
+        sizes, mask = self.split.lists.sizes, masks[self.segments[0]]
         if mask is None:
-            return self.sizes
-        running = np.concatenate([[0], np.cumsum(mask[self.rows])])
-        ends = np.cumsum(self.sizes)
-        return np.asarray(running[ends] - running[ends - self.sizes], np.int64)
+            return sizes
+        running = np.concatenate([[0], np.cumsum(mask[self.split.lists.rows])])
+        ends = np.cumsum(sizes)
+        return np.asarray(running[ends] - running[ends - sizes], np.int64)
 
+    def search(self, query: Matrix, wanted: int, selection: Selection, in_lists: Rows | None, probes: int) -> Rows:
+        """The ids of the `wanted` selected rows that look best by their codes; `probes` in a thousand lists."""
+        wanted = min(wanted, self.count(selection))
+        if not wanted:
+            return np.empty(0, np.int64)
+        split = None if self.split is None else self.split.split
+        if split is None or in_lists is None:
+            return self.stack.search(query, wanted, self.every_list, self.no_nearness, selection.ids)[0]
+        nearness = score_rows(split.centres, query, self.every_list)
+        visited = self._visited(nearness, wanted, selection, in_lists, probes)
+        ids, _ = self.stack.search(query, wanted, visited, nearness[visited], selection.ids)
+        return ids
 
-def choose_lists(
-    split: Sequence[SplitCodes], whole: Rows, query: Matrix, selection: Selection, probes: int, wanted: int
-) -> Rows:
-    """`probes` in a thousand of each segment's lists, as many more as it takes to meet `wanted` selected rows."""
-    if not split:
-        return whole
-    if selection.share < 1:
-        probes = int(probes * min(selection.share**-0.5, 8))
-    chosen = [whole]
-    for one, selected in zip(split, selection.in_lists, strict=True):
-        nearness = score_rows(one.centres, query, np.arange(len(one.centres)))
-        count = min(max(-(-probes * len(one.centres) // 1000), 1), len(one.centres))
-        if count == len(one.centres):
-            chosen.append(np.arange(one.first, one.first + count))
-            continue
-        nearest = np.argsort(-nearness)
+    def _visited(self, nearness: Matrix, wanted: int, selection: Selection, in_lists: Rows, probes: int) -> Rows:
+        count = min(-(-probes * len(nearness) // 1_000), len(nearness))
         if selection.share < 1:
-            met = np.cumsum(selected[nearest])
-            count = max(count, int(np.searchsorted(met, min(wanted, met[-1]))) + 1)
-        chosen.append(nearest[:count] + one.first)
-    return np.concatenate(chosen)
+            count = min(round(count * min(selection.share**-0.5, _MOST_WIDENED)), len(nearness))
+        nearest = np.argsort(-nearness)
+        met = np.cumsum(in_lists[nearest])
+        enough = int(np.searchsorted(met, wanted)) + 1
+        return nearest[: max(count, enough)]
+
+
+def groups_of(codebook: Codebook, coded: Sequence[Coded]) -> tuple[Group, ...]:
+    whole = [one for one in coded if one.codes is None]
+    groups = []
+    if whole:
+        stack = CodeStack(codebook.centroids, [one.lists for one in whole], residual=False)
+        groups.append(_group(stack, [one.segment for one in whole], None))
+    for one in coded:
+        if one.codes is not None and one.codes.split is not None:
+            stack = CodeStack(one.codes.split.centroids, [one.lists], residual=True)
+            groups.append(_group(stack, [one.segment], one.codes))
+    return tuple(groups)
+
+
+def _group(stack: CodeStack, segments: Sequence[int], codes: SegmentCodes | None) -> Group:
+    return Group(stack, tuple(segments), codes, np.arange(stack.count), np.zeros(stack.count, np.float32))

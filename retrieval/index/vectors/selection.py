@@ -49,11 +49,12 @@ class Selection:
     count: int  # rows selected
     total: int  # rows there are
     masks: tuple[Mask | None, ...]  # by segment, as given; None for all
+    by_segment: tuple[int, ...]  # rows selected in each segment
     by_pool: tuple[int, ...]  # rows selected in each pool
     named: tuple[Rows | None, ...]  # by pool: the selected rows, where there are few enough to name them
     filters: tuple[RowFilter | None, ...]  # by pool, for a scan; None for all of its rows
     ids: RowFilter | None  # over all pools, for a search of codes; None for all rows
-    in_lists: tuple[Rows, ...]  # selected rows of each list, for every segment of which a search chooses lists
+    in_lists: tuple[Rows | None, ...]  # by group of codes: selected rows of each list, where lists are chosen
     few: bool  # whether to score the selected rows and look at no codes
 
     @property
@@ -68,29 +69,29 @@ def select(pools: Sequence[Pool], places: Sequence[Place], masks: Sequence[Mask 
     for place, mask in zip(places, masks, strict=True):
         if mask is not None and (mask.dtype != np.bool_ or mask.shape != (place.rows,)):
             raise ValueError(f"a mask of {mask.shape} {mask.dtype} for a segment of {place.rows} rows")
-    whole = [_mask_of(number, pool, places, masks) for number, pool in enumerate(pools)]
-    by_pool = tuple(
-        len(pool.matrix) if mask is None else int(np.count_nonzero(mask))
-        for pool, mask in zip(pools, whole, strict=True)
+    by_segment = tuple(
+        place.rows if mask is None else int(np.count_nonzero(mask)) for place, mask in zip(places, masks, strict=True)
     )
-    whole = [
-        None if count == len(pool.matrix) else mask for count, pool, mask in zip(by_pool, pools, whole, strict=True)
-    ]
-    count, total = sum(by_pool), sum(place.rows for place in places)
+    masks = tuple(
+        None if count == place.rows else mask for count, place, mask in zip(by_segment, places, masks, strict=True)
+    )
+    whole = [_mask_of(number, pool, places, masks) for number, pool in enumerate(pools)]
+    by_pool = [0] * len(pools)
+    for place, wanted in zip(places, by_segment, strict=True):
+        by_pool[place.pool] += wanted
+    count, total = sum(by_segment), sum(place.rows for place in places)
     width = pools[0].matrix.shape[1] if pools else 1
     few = count <= few_rows or count * 4 * width <= FEW_BYTES
     named = tuple(
         np.flatnonzero(mask) if mask is not None and (few or wanted < DENSE * len(mask)) and wanted else None
         for mask, wanted in zip(whole, by_pool, strict=True)
     )
-    bits = None if few or all(mask is None for mask in whole) else _bits(pools, whole)
     filters = tuple(
         RowFilter(np.packbits(mask, bitorder="little")) if mask is not None and rows is None and wanted else None
         for mask, rows, wanted in zip(whole, named, by_pool, strict=True)
     )
-    return Selection(
-        count, total, tuple(masks), by_pool, named, filters, None if bits is None else RowFilter(bits), (), few
-    )
+    ids = None if few or all(mask is None for mask in masks) else RowFilter(_bits(pools, whole))
+    return Selection(count, total, masks, by_segment, tuple(by_pool), named, filters, ids, (), few)
 
 
 def _mask_of(number: int, pool: Pool, places: Sequence[Place], masks: Sequence[Mask | None]) -> Mask | None:

@@ -14,15 +14,15 @@ import numpy as np
 
 from retrieval.index.vectors.codebook import Codebook
 from retrieval.index.vectors.codes import SegmentCodes, encode_segment
-from retrieval.index.vectors.kernels import CodeLists, CodeStack, Matrix, Rows, best_rows, score_rows
+from retrieval.index.vectors.kernels import CodeLists, Matrix, Rows, best_rows, score_rows
 from retrieval.index.vectors.placing import IdRange, IdSpace, SmallRows
-from retrieval.index.vectors.probing import SplitCodes, choose_lists
+from retrieval.index.vectors.probing import Coded, Group, groups_of
 from retrieval.index.vectors.selection import CheckRows, Mask, Place, Pool, Selection, select
 
 SMALL_ROWS: Final = 4_000  # below, a segment is copied beside the other small ones
 SMALL_BYTES: Final = 32 * 2**20  # of such copies in one store; what does not fit is read where it lies
 ROOM_FOR_K: Final = 4  # candidates for each hit wanted, if that is more than the effort asks for
-_NO_SPLIT: Final[tuple[SplitCodes, ...]] = ()
+FEW_ROWS: Final = 20_000  # of a store with split segments: scored one by one, since lists far away hold them too
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class _Placed:
     held: IdRange | SmallRows  # keeps the ids, and the copy if there is one
     first_id: int
     lists: CodeLists | None
-    codes: SegmentCodes | None  # only where a search visits some of its lists
+    codes: SegmentCodes | None  # only where a search chooses some of its lists
 
     @property
     def small(self) -> bool:
@@ -82,12 +82,12 @@ class VectorSide:
         by_id = sorted(range(len(placed)), key=lambda number: placed[number].first_id)
         self._by_id = np.array(by_id, np.int64)
         self._first_ids = np.array([placed[number].first_id for number in by_id], np.int64)
-        self._stack: CodeStack | None = None
-        self._whole_lists, self._split = np.empty(0, np.int64), _NO_SPLIT
-        coded = [(number, one.lists, one.codes) for number, one in enumerate(placed) if one.lists is not None]
-        if codebook is not None and coded:
-            self._stack = CodeStack(codebook.centroids, [lists for _, lists, _ in coded])
-            self._whole_lists, self._split = _lists_of(coded)
+        coded = [
+            Coded(number, len(one.segment.vectors), one.lists, one.codes)
+            for number, one in enumerate(placed)
+            if one.lists is not None
+        ]
+        self._groups: tuple[Group, ...] = () if codebook is None else groups_of(codebook, coded)
         self.everything = self.select([None] * len(placed))
 
     @classmethod
@@ -129,13 +129,18 @@ class VectorSide:
     def coded_rows(self) -> int:
         return sum(len(one.segment.vectors) for one in self._placed if one.lists is not None)
 
+    @property
+    def is_split(self) -> bool:
+        """Whether searches choose among lists of some segment."""
+        return any(group.split is not None for group in self._groups)
+
     def select(self, masks: Sequence[Mask | None]) -> Selection:
         """Work out one filter: a mask for each segment in order, None for all of its rows. Masks must not change."""
-        few_rows = 2 * self.effort.candidates if not self._split else max(2 * self.effort.candidates, 20_000)
+        few_rows = max(2 * self.effort.candidates, FEW_ROWS if self.is_split else 0)
         chosen = select(self._pools, self._places, masks, few_rows=few_rows)
-        if chosen.few or not self._split:
+        if chosen.few:
             return chosen
-        return replace(chosen, in_lists=tuple(one.selected(masks[one.segment]) for one in self._split))
+        return replace(chosen, in_lists=tuple(group.selected_in_lists(chosen.masks) for group in self._groups))
 
     def search(self, query: Matrix, k: int, selection: Selection | None = None, *, exact: bool = False) -> VectorHits:
         """The best `k` selected rows; all of them if there are fewer."""
@@ -144,30 +149,26 @@ class VectorSide:
         k = min(k, chosen.count)
         if k <= 0:
             return VectorHits(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-        approximate = self._stack is not None and self.effort.candidates > 0 and not exact and not chosen.few
+        approximate = bool(self._groups) and self.effort.candidates > 0 and not exact and not chosen.few
         found = []
         for number, (pool, wanted) in enumerate(zip(self._pools, chosen.by_pool, strict=True)):
             if wanted and not (approximate and pool.coded):
                 found.append(_scan(pool, query, k, chosen.named[number], chosen, number))
         if approximate:
-            found += self._score(query, self.candidates(query, max(self.effort.candidates, ROOM_FOR_K * k), chosen))
+            wanted = max(self.effort.candidates, ROOM_FOR_K * k)
+            found += self._score(query, np.sort(np.concatenate(self.candidates(query, wanted, chosen))))
         return self._best(found, k)
 
-    def candidates(self, query: Matrix, count: int, selection: Selection, *, probes: int | None = None) -> Rows:
-        """Ids of the coded rows that look best by their codes, best first. For searching and for calibrating."""
-        if self._stack is None or self.codebook is None:
-            return np.empty(0, np.int64)
-        coded = sum(n for n, pool in zip(selection.by_pool, self._pools, strict=True) if pool.coded)
-        wanted = min(count, coded)
-        wide = self.codebook.fits(query)
-        visit = self.effort.probes if probes is None else probes
-        while wanted:
-            lists = choose_lists(self._split, self._whole_lists, wide, selection, visit, wanted)
-            ids, _ = self._stack.search(wide, wanted, lists, selection.ids)
-            if len(ids) == wanted or len(lists) == self._stack.count:
-                return ids
-            visit *= 4  # the lists visited hold too few selected rows
-        return np.empty(0, np.int64)
+    def candidates(self, query: Matrix, count: int, selection: Selection, probes: int | None = None) -> list[Rows]:
+        """Of each group of codes the `count` selected ids that look best, best first. Only calibration asks too."""
+        if self.codebook is None:
+            return []
+        coded = self.codebook.project_query(query)
+        visited = self.effort.probes if probes is None else probes
+        return [
+            group.search(coded, count, selection, in_lists, visited)
+            for group, in_lists in zip(self._groups, selection.in_lists, strict=True)
+        ]
 
     def scores(self, query: Matrix, segment: int, rows: Rows) -> Matrix:
         """Exact scores of given rows, such as those found by their words."""
@@ -183,10 +184,10 @@ class VectorSide:
         """Exact scores of candidates, in their order."""
         order = np.argsort(ids)
         scores = np.empty(len(ids), np.float32)
-        parts = self._score(query, ids[order], ordered=True)
-        scores[order] = np.concatenate([part for _, part in parts]) if parts else np.empty(0, np.float32)
+        scores[order] = np.concatenate([np.empty(0, np.float32), *(part for _, part in self._score(query, ids[order]))])
         return scores
 
+    @property
     def pools(self) -> tuple[Pool, ...]:
         return self._pools
 
@@ -218,11 +219,10 @@ class VectorSide:
         if codes is None or self.codebook is None:
             return _Placed(segment, held, first_id, None, None)
         lists = CodeLists(codes.lists, self.codebook.subquantizers, first_id)
-        return _Placed(segment, held, first_id, lists, codes if codes.centres is not None else None)
+        return _Placed(segment, held, first_id, lists, codes if codes.split is not None else None)
 
-    def _score(self, query: Matrix, ids: Rows, *, ordered: bool = False) -> list[tuple[Rows, Matrix]]:
-        """Exact scores of ids, pool by pool in ascending order, which is also the order memory likes."""
-        ids = ids if ordered else np.sort(ids)
+    def _score(self, query: Matrix, ids: Rows) -> list[tuple[Rows, Matrix]]:
+        """Exact scores of ascending ids, pool by pool: the order that memory likes."""
         edges = [*np.searchsorted(ids, self._starts).tolist(), len(ids)]
         found = []
         for pool, start, end in zip(self._pools, edges, edges[1:], strict=False):
@@ -284,17 +284,3 @@ def _pools_of(placed: Sequence[_Placed]) -> tuple[tuple[Pool, ...], tuple[Place,
         start = one.held.ids.start if isinstance(one.held, SmallRows) else one.first_id
         places.append(Place(number[start], one.first_id - start, len(one.segment.vectors)))
     return tuple(pools[start] for start in starts), tuple(places)
-
-
-def _lists_of(
-    coded: Sequence[tuple[int, CodeLists, SegmentCodes | None]],
-) -> tuple[Rows, tuple[SplitCodes, ...]]:
-    """List numbers that every search visits, and the segments of which it chooses some."""
-    whole, split, first = [], [], 0
-    for number, lists, codes in coded:
-        if codes is None or codes.centres is None or codes.lists.rows is None:
-            whole.append(first)
-        else:
-            split.append(SplitCodes(number, first, codes.centres, codes.lists.sizes, codes.lists.rows))
-        first += lists.count
-    return np.array(whole, np.int64), tuple(split)
