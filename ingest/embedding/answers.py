@@ -70,7 +70,11 @@ def _row(embedding: object, width: int) -> Vectors:
         except (binascii.Error, ValueError) as error:
             raise EmbedderMisbehaved("the embedding service answered an embedding that is not base64") from error
     elif isinstance(embedding, list) and all(type(number) in (int, float) for number in embedding):
-        row = np.asarray(embedding, dtype=np.float64).astype(np.float32)
+        try:
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused for that
+                row = np.asarray(embedding, dtype=np.float64).astype(np.float32)
+        except OverflowError as error:
+            raise EmbedderMisbehaved("the embedding service answered a number that is not finite") from error
     else:
         raise EmbedderMisbehaved("the embedding service answered an embedding that is no list of numbers")
     if len(row) != width:

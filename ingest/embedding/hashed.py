@@ -20,6 +20,7 @@ _PRIME = np.uint64(0x100000001B3)  # odd, so that it has an inverse modulo 2**64
 _INVERSE = np.uint64(pow(0x100000001B3, -1, 1 << 64))
 _STEM_BYTES = 5
 _GRAM_BYTES = 6  # two characters of the scripts that put no space between words
+_GRAM_WEIGHT = np.float32(0.7)
 _CELLS_AT_ONCE = 1 << 22
 _BYTES_AT_ONCE = 1 << 20
 
@@ -83,6 +84,7 @@ def _features(raw: Sequence[bytes]) -> _Features:
     words = rolling.hashes(starts, ends)
     # Long words say more than short ones; this stands in for the document frequencies that nobody counted.
     weight = np.log1p(ends - starts).astype(np.float32)
+    weight[source[starts] >= 0xE0] = _GRAM_WEIGHT  # a run of a script without spaces is no word
     stemmed = ends - starts > 3
     stem_ends = np.minimum(starts + _STEM_BYTES, ends - 1)[stemmed]  # "cats" also counts as "cat"
     stems = rolling.hashes(starts[stemmed], stem_ends)
@@ -99,7 +101,7 @@ def _features(raw: Sequence[bytes]) -> _Features:
         ),
         hashes=_scrambled(np.concatenate([words, stems, pairs, ~grams])),
         weights=np.concatenate(
-            [weight, weight[stemmed] * np.float32(0.6), pair_weight, np.full(len(grams), 0.7, np.float32)]
+            [weight, weight[stemmed] * np.float32(0.6), pair_weight, np.full(len(grams), _GRAM_WEIGHT, np.float32)]
         ),
         words=len(words),
     )

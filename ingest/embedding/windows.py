@@ -18,7 +18,10 @@ from ingest.embedding.embedder import Vectors
 Spans = Sequence[tuple[int, int]]  # start and end of each token, in characters, in order
 
 # The end of a sentence, clause or line with its white space; scripts without spaces end sentences with a mark alone.
-_BOUNDARY = re.compile(r"[.!?…]+[\"'”’)\]]*\s+|\n\s*|[。！？｡．]+[」』”’）]*\s*|[;:؟۔।॥]\s+")
+# Possessive, and begun only where a run of marks begins: a megabyte of dots takes linear time.
+_BOUNDARY = re.compile(
+    r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+\s++|\n\s*+|(?<![。！？｡．])[。！？｡．]++[」』”’）]*+\s*+|[;:؟۔।॥]\s++"
+)
 _RANKED_CHARACTERS = 24  # on each side: enough to tell boundaries apart, little enough to lie in both of two chunks
 
 
