@@ -121,9 +121,8 @@ class Bucket:
         return Health(free_bytes=None)
 
     def sweep(self) -> int:
-        abandoned = [
-            found.name for found in self._listed(f"{INCOMING}/") if found.modified_at < time.time() - _INCOMING_SECONDS
-        ]
+        since = time.time() - self._abandoned_seconds
+        abandoned = [found.name for found in self._listed(f"{INCOMING}/") if found.modified_at <= since]
         for name in abandoned:
             with bucket_errors(name):
                 obstore.delete(self._store, name)
