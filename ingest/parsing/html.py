@@ -32,7 +32,8 @@ _BLOCKS = frozenset(
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _HIDDEN = (
     "[role=navigation], [role=banner], [role=contentinfo], [role=search], [role=menu], [role=menubar], [role=dialog], "
-    "[aria-hidden=true], [hidden], .navbar, .navigation, .nav-menu, .breadcrumb, .breadcrumbs, .sidebar, "
+    "[aria-hidden=true], [hidden], .navbar, .navigation, .nav-menu, .breadcrumb, "
+    ".breadcrumbs, .sidebar, "
     ".sphinxsidebar, .site-header, .site-footer, .page-footer, .cookie-banner, .cookie-consent, .skip-link, .headerlink, .anchor-link, "
     ".mw-editsection, .noprint, .pagination, .share-buttons, .visually-hidden, .sr-only, "
     "[style*='display:none'], [style*='display: none']"

@@ -12,14 +12,20 @@ class Outline:
 
     def enter(self, level: int, heading: str) -> tuple[str, ...]:
         """Go under a heading; returns the path above it, which is the heading's own."""
-        while self._open and self._open[-1][0] >= level:
-            self._open.pop()
-        above = self._share(tuple(name for _, name in self._open))
+        self.leave(level)
+        above = self.path
         self._open.append((level, heading))
         self.path = self._share((*above, heading))
         if len(self._seen) < 2 or level <= self._seen[0][0]:  # enough to know whether the first stands alone on top
             self._seen.append((level, heading))
         return above
+
+    def leave(self, level: int) -> None:
+        """What follows stands under no open heading of this level or below."""
+        if self._open and self._open[-1][0] >= level:
+            while self._open and self._open[-1][0] >= level:
+                self._open.pop()
+            self.path = self._share(tuple(name for _, name in self._open))
 
     @property
     def title(self) -> str:

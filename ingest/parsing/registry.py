@@ -32,6 +32,13 @@ from ingest.parsing.json_document import parse_json, parse_json_lines
 from ingest.parsing.languages import KNOWN_NAMES, LANGUAGES
 from ingest.parsing.limits import Limits, Source
 from ingest.parsing.markdown import parse_markdown
+from ingest.parsing.marked_text import (
+    parse_asciidoc,
+    parse_latex,
+    parse_mediawiki,
+    parse_org,
+    parse_restructured_text,
+)
 from ingest.parsing.pdf import parse_pdf
 from ingest.parsing.pptx import parse_pptx
 from ingest.parsing.rtf import parse_rtf
@@ -67,6 +74,11 @@ _FORMATS: Final = (
     Format("xml", (".xml", ".rss", ".atom", ".xsd", ".xsl", ".xslt", ".wsdl", ".opml", ".dita"), parse_xml_document),
     Format("email", (".eml", ".mht", ".mhtml"), parse_email),
     Format("markdown", (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".rmd", ".qmd"), parse_markdown),
+    Format("latex", (".tex", ".latex", ".ltx", ".sty", ".cls"), parse_latex),
+    Format("restructured text", (".rst", ".rest"), parse_restructured_text),
+    Format("org", (".org",), parse_org),
+    Format("asciidoc", (".adoc", ".asciidoc"), parse_asciidoc),
+    Format("mediawiki", (".wiki", ".mediawiki"), parse_mediawiki),
     _TEXT,
     *(
         Format(language, tuple(extensions.split()), partial(parse_source_code, language=language))
