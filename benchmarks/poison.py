@@ -37,7 +37,7 @@ class Row:
 
 
 def run(arguments: list[str]) -> Iterable[Figure]:
-    limits = Limits()
+    limits = Limits(cpu_seconds=int(MOST_SECONDS), wall_seconds=2 * int(MOST_SECONDS))
     poisons = [poison for poison in all_poisons() if not arguments or arguments[0] in poison.label]
     rows = []
     with tempfile.TemporaryDirectory() as folder, ChildPool(1, limits) as pool:

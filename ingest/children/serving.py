@@ -67,9 +67,11 @@ def answer(request: Request, file: int | None, limits: Limits, prepare_document:
 
 def _for_want_of_memory(error: BaseException | None) -> bool:
     """A parser that met MemoryError and said so in its own words still leaves a heap that was full."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an error may be raised from itself
         if isinstance(error, MemoryError):
             return True
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
     return False
 
