@@ -23,6 +23,7 @@ from retrieval.ids import (
     new_store_id,
 )
 from retrieval.index.snapshots import Snapshots
+from retrieval.index.vectors import use_one_thread
 from retrieval.search.query import Answer, Query
 from retrieval.search.searcher import Searcher
 from retrieval.segments.rows import NewRows, StoredChunk
@@ -47,6 +48,7 @@ class Book:
 
 class Shelf:
     def __init__(self, catalog: Catalog, storage: Storage, embedder: Embedder) -> None:
+        use_one_thread()
         self.catalog = catalog
         self.storage = storage
         self.embedder = embedder
