@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from types import MappingProxyType
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
@@ -167,20 +167,16 @@ class Database:
 
         `sql` has a question mark for each parameter. A connection that died while idle is replaced once.
         """
-        with translated():
-            engine = self._engines()[2]
-            text = sql if self.is_sqlite else sql.replace("?", "%s")
-            for last in (False, True):
-                connection = engine.raw_connection()
-                try:
+        engine = self._engines()[2]
+        text = sql if self.is_sqlite else sql.replace("?", "%s")
+        for last in (self.is_sqlite, True):
+            try:
+                with translated(), closing(engine.raw_connection()) as connection:
                     return _first(connection, text, parameters)
-                except engine.dialect.loaded_dbapi.OperationalError as error:
-                    if last or self.is_sqlite:
-                        raise CatalogUnavailable(f"The catalog does not answer: {_reason(error)}") from error
-                    connection.invalidate()
-                    engine.dispose()
-                finally:
-                    connection.close()
+            except engine.dialect.loaded_dbapi.Error as error:  # a raw connection's errors are the driver's own
+                if last:
+                    raise CatalogUnavailable(f"The catalog does not answer: {_reason(error)}") from error
+                engine.dispose()  # the server may have restarted: none of the idle connections is worth keeping
         raise AssertionError("unreachable")
 
     def close(self) -> None:

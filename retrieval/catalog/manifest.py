@@ -35,14 +35,14 @@ def _segment(row: Row[Any]) -> SegmentRow:
 
 def _codebook(row: Row[Any]) -> CodebookRow:
     return CodebookRow(
-        StoreId(row.store_id),
-        row.version,
-        row.trained_rows,
-        row.candidates,
-        row.probes,
-        row.recall,
-        row.bytes,
-        row.checksum,
+        store_id=StoreId(row.store_id),
+        version=row.version,
+        trained_rows=row.trained_rows,
+        candidates=row.candidates,
+        probes=row.probes,
+        recall=row.recall,
+        bytes=row.bytes,
+        checksum=row.checksum,
     )
 
 

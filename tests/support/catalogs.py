@@ -5,6 +5,9 @@ Every call is a transaction of its own. Time stands still until a test moves `no
 
 from collections.abc import Sequence
 
+from sqlalchemy import insert
+
+from retrieval.catalog import tables
 from retrieval.catalog.account_rows import FileRow, NewFile
 from retrieval.catalog.rows import (
     Attachment,
@@ -64,6 +67,18 @@ class World:
             for file in made:
                 fresh = NewFile(file, name, "assistants", size, sha256 or f"hash of {file}", new_blob_name())
                 tx.files.add(self.project, fresh, self.now)
+        return made
+
+    def many_files(self, how_many: int) -> list[FileId]:
+        """As `files`, by statements for all at once, for tests that need thousands and do not test adding."""
+        made = [new_file_id() for _ in range(how_many)]
+        mine = {"project_id": self.project, "bytes": 10}
+        with self.catalog.transaction() as tx:
+            run = tx.projects._connection.execute
+            run(insert(tables.blobs), [{**mine, "name": file, "sha256": file, "orphaned_at": None} for file in made])
+            rest = {"created_at": self.now, "filename": "a.txt", "purpose": "assistants", "media_type": "text/plain"}
+            run(insert(tables.files), [{**mine, **rest, "id": file, "blob": file, "expires_at": None} for file in made])
+            tx.projects.lock_and_add_bytes(self.project, 10 * how_many)
         return made
 
     def attach(

@@ -250,7 +250,9 @@ def test_a_file_taken_out_of_a_store_is_gone_from_lists_counts_and_searches(worl
     assert world.found() == {second}
     assert world.row().usage_bytes == USAGE_BYTES
     assert world.counts() == FileCounts(completed=1)
-    assert [(document.living, document.file_id) for document in world.manifest(generation).documents] == [(False, first)]
+    assert [(document.living, document.file_id) for document in world.manifest(generation).documents] == [
+        (False, first)
+    ]
     with pytest.raises(NotFound):
         world.entry(first)
     with pytest.raises(NotFound), world.catalog.transaction() as tx:
