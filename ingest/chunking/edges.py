@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.chunking.characters import splits_a_character
 from ingest.chunking.sentences import has_capitals, sentence_starts
+from ingest.chunking.static import edge_before
 from ingest.chunking.tokens import Tokens
 from ingest.document import Block, BlockKind, Document, PlaceKind
 
@@ -119,7 +119,9 @@ def _price_between(text: str, before: Block, after: Block, places_are_sections: 
     if after.kind is BlockKind.NOTES:
         return INTRODUCED
     if after.kind is before.kind and after.kind in ONE_OF_MANY:
-        return LINE
+        if bool(before.table_header) == bool(after.table_header):
+            return LINE
+        return AFTER_HEADING if after.table_header else BLOCK  # behind the header row; before the next table's
     if after.kind in INTRODUCIBLE and text[before.end - 1] in ":：":
         return INTRODUCED
     if after.kind is BlockKind.PARAGRAPH and cased and text[after.start].islower():
@@ -215,18 +217,12 @@ def _clauses(tokens: Tokens, start: int, end: int, _grain: int) -> Iterator[tupl
 
 def _words(tokens: Tokens, start: int, end: int, grain: int) -> Iterator[tuple[int, float]]:
     """A place every so many tokens: between words, or else wherever no character is split."""
-    text = tokens.text
-    first, last = np.searchsorted(tokens.starts, (start, end)).tolist()
+    first, last = tokens.starts.searchsorted((start, end)).tolist()
     starts = tokens.starts[first:last].tolist()
     for goal in range(grain, last - first, grain):
-        whole = None
-        for index in range(goal, goal - grain, -1):
-            at = starts[index]
-            if text[at].isspace():
-                yield at + 1, WORD
-                break
-            if whole is None and tokens.whole[first + index] and not splits_a_character(text, at):
-                whole = at
+        spaces = (at for at in starts[goal : goal - grain : -1] if tokens.text[at].isspace())
+        space = next(spaces, None)
+        if space is not None:
+            yield space + 1, WORD
         else:
-            if whole is not None:
-                yield whole, TOKEN
+            yield int(tokens.starts[edge_before(tokens, first + goal, first + goal - grain + 1)]), TOKEN

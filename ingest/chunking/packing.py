@@ -1,9 +1,9 @@
 """Which edges to cut at: one dynamic program over the whole document.
 
 It minimises, over all ways to cut, the sum of ((tokens - wanted) / wanted)² for each chunk, the price of each
-cut, and HEADING_INSIDE for each section that begins within a chunk. A chunk longer than `usual` is made only
-where no edge is offered that could prevent it, and a section never shares a chunk with what goes before it
-when both sides are long enough to stand alone.
+cut, and HEADING_INSIDE for each section that begins within a chunk. Two rules stand above the sum: no chunk is
+longer than `usual` while an edge is offered inside it, and none crosses a heading where what is on either side,
+in the two sections or in the chunk, could stand alone.
 """
 
 import numpy as np
@@ -42,12 +42,21 @@ def pack(edges: Edges, sizes: Sizes) -> list[int]:
 def _earliest_starts(edges: Edges, sizes: Sizes) -> NDArray[np.int64]:
     """For each edge as a chunk's end, the earliest edge that the chunk may start at."""
     tokens = edges.tokens
-    earliest = np.searchsorted(tokens, tokens - sizes.usual)
-    alone = int(sizes.wanted * ALONE)
-    sections = tokens[edges.price == SECTION]
-    latest = np.searchsorted(sections, tokens - alone, side="right") - 1  # section that could end here, standing alone
-    after = np.searchsorted(tokens, sections[latest] - alone, side="right")
-    earliest = np.maximum(earliest, np.where(latest >= 0, after, 0))
+    alone = sizes.wanted * ALONE
+    sections = np.flatnonzero(edges.price == SECTION)
+    begins = tokens[sections]
+    long_enough = np.diff(begins) >= alone
+    walls = sections[1:-1][long_enough[:-1] & long_enough[1:]]
+    wall = np.searchsorted(walls, np.arange(len(tokens)), side="left") - 1
+    latest = np.searchsorted(begins, tokens - alone, side="right") - 1  # the last section that is alone in the chunk
+    first = np.searchsorted(tokens, begins[latest] - alone, side="right")
+    earliest = np.maximum.reduce(
+        (
+            np.searchsorted(tokens, tokens - sizes.usual),
+            np.where(latest >= 0, first, 0),
+            np.where(wall >= 0, walls[wall] if len(walls) else 0, 0),
+        )
+    )
     earliest[1:] = np.minimum(earliest[1:], np.arange(len(tokens) - 1))
     for end in (np.flatnonzero(edges.price[:-1] == AFTER_HEADING) + 1).tolist():
         earliest[end] = min(earliest[end], _with_headings(edges, end, sizes.most))

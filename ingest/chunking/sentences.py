@@ -12,9 +12,10 @@ STOPS = ".!?…"
 STOPS_OF_OTHER_SCRIPTS = "؟۔।॥։።។။"
 STOPS_WITHOUT_SPACE = "。！？｡．"
 CLOSERS = r"[\"'”’»)\]」』）】》〉]*"  # what was opened before the stop is closed before the next sentence
-SPACED_END = re.compile(rf"[{STOPS}{STOPS_OF_OTHER_SCRIPTS}]+{CLOSERS}\s+")
+# White space is optional here and demanded later: a pattern that can fail reads a long run of stops once for each.
+SPACED_END = re.compile(rf"[{STOPS}{STOPS_OF_OTHER_SCRIPTS}]+{CLOSERS}\s*")
 UNSPACED_END = re.compile(rf"[{STOPS_WITHOUT_SPACE}][{STOPS}{STOPS_WITHOUT_SPACE}]*{CLOSERS}\s*")
-CASE_SAMPLE = 4_000  # characters
+CASE_SAMPLE = 2_000  # characters
 WORD_BEFORE = 16  # characters looked at for an abbreviation
 LONGEST_ABBREVIATION = 6
 ABBREVIATIONS = frozenset(
@@ -54,7 +55,8 @@ def sentence_starts(text: str, start: int = 0, end: int | None = None, *, cased:
     found = [
         match.end()
         for match in SPACED_END.finditer(text, start, end)
-        if text[match.start()] != "." or _full_stop_ends(text, match.start(), match.end(), cased)
+        if text[match.end() - 1].isspace()
+        and (text[match.start()] != "." or _full_stop_ends(text, match.start(), match.end(), cased))
     ]
     if not text.isascii():
         unspaced = {match.end() for match in UNSPACED_END.finditer(text, start, end)}
@@ -66,7 +68,7 @@ def sentence_starts(text: str, start: int = 0, end: int | None = None, *, cased:
 
 def _full_stop_ends(text: str, stop: int, after: int, cased: bool) -> bool:
     following = text[after : after + 1]
-    if cased and following.islower():
+    if (cased and following.islower()) or following == ".":
         return False
     words = text[max(0, stop - WORD_BEFORE) : stop].rsplit(None, 1)
     if not words:

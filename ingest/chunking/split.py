@@ -77,9 +77,9 @@ class _Describer:
         if path is None:
             path = tuple(_shortened(heading, HEADING_CHARACTERS) for heading in block.heading_path[-PATH_HEADINGS:])
             self._paths[block.heading_path] = path
-        header = _shortened(block.table_header, HEADER_CHARACTERS) if block.kind is BlockKind.TABLE_ROW else ""
-        if header and header in text:
-            header = ""
+        header = ""
+        if block.kind is BlockKind.TABLE_ROW and block.table_header not in text:
+            header = _shortened(block.table_header, HEADER_CHARACTERS)
         return Chunk(ordinal, start, end, text, tokens, block.place, self._title, path, header)
 
     def _block_at(self, start: int, end: int) -> Block | None:

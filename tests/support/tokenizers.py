@@ -30,7 +30,7 @@ def genuine(name: EncodingName = "cl100k_base") -> tiktoken.Encoding:
     packed = (Path(ingest.chunking.__file__).parent / f"{name}.tiktoken.xz").read_bytes()
     lines = lzma.decompress(packed).splitlines()
     ranks = {base64.b64decode(token): int(rank) for token, rank in map(bytes.split, lines)}
-    with mock.patch.object(published, "load_tiktoken_bpe", lambda *_, **__: ranks):
+    with mock.patch.object(published, "load_tiktoken_bpe", return_value=ranks):
         return tiktoken.Encoding(**getattr(published, name)())
 
 
