@@ -24,7 +24,7 @@ class SharedBackoff:
         pause: Callable[[float], object] | None = None,
     ) -> None:
         self._longest = longest_pause_seconds
-        self._clock = clock
+        self._clock = clock  # the same as that of `give_up_at`
         self._chance = chance
         self._closed = Event()
         self._pause = pause or self._closed.wait  # closing wakes whoever sleeps
@@ -33,8 +33,11 @@ class SharedBackoff:
         self._refusals = 0  # in a row; an answer resets it
         self._epoch = 0  # grows with each pause
 
-    def wait(self, give_up_at: float) -> int:
-        """Sleep while the upstream wants peace; the epoch returned says which pauses this caller has sat out."""
+    def wait(self, give_up_at: float) -> int | None:
+        """Sleep while the upstream wants peace; the epoch returned says which pauses this caller has sat out.
+
+        None, and at once, when the pause lasts beyond `give_up_at`.
+        """
         while True:
             with self._lock:
                 left, epoch = self._resume_at - self._clock(), self._epoch
@@ -43,10 +46,12 @@ class SharedBackoff:
             if left <= 0:
                 return epoch
             if self._clock() + left > give_up_at:
-                raise EmbedderUnavailable(
-                    "the embedding service asks for patience beyond what is granted", retry_after_seconds=left
-                )
+                return None
             self._pause(left * (1 + 0.1 * self._chance()))  # not all at the same instant
+
+    def seconds_left(self) -> float:
+        with self._lock:
+            return max(0.0, self._resume_at - self._clock())
 
     def refused(self, epoch: int, asked_seconds: float | None) -> None:
         """The upstream turned away a call that began in `epoch`."""

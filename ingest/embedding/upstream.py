@@ -63,10 +63,16 @@ class Upstream:
         """Raises EmbedderUnavailable within `patience_seconds` and one attempt, Refused, or EmbedderMisbehaved."""
         body = self._body(inputs)
         give_up_at = time.monotonic() + patience_seconds
-        last = _Later("it was not reached")
+        last = _Later("it turned other calls away")
         attempt = 0
         while (left := give_up_at - time.monotonic()) > 0 or attempt == 0:
             epoch = self._backoff.wait(give_up_at)
+            if epoch is None:
+                left = self._backoff.seconds_left()
+                raise EmbedderUnavailable(
+                    f"the embedding service at {self._host} is left alone for {left:.1f} s more: {last.reason}",
+                    retry_after_seconds=left,
+                )
             attempt += 1
             outcome = self._attempt(body, len(inputs), seconds=max(0.05, min(self._limits.call_seconds, left)))
             if isinstance(outcome, Answer):
