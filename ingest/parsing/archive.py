@@ -121,24 +121,29 @@ def open_archive(source: Source, limits: Limits) -> Archive:
     if source[:8] == OLE_MAGIC:
         raise _ole_refusal(source)
     directory_at, directory_end = _find_directory(source)
-    members: dict[str, Member] = {}
-    count = total = 0
+    members: list[Member] = []
+    total = 0
     for member in _entries(source, directory_at, directory_end):
-        count += 1
-        if count > limits.archive_members:
+        members.append(member)
+        if len(members) > limits.archive_members:
             raise DocumentTooLarge(f"This file holds more than {limits.archive_members:,} parts.")
         total += member.expanded_bytes
         if total > limits.expanded_bytes:
             raise DocumentTooLarge(f"This file unpacks to more than {limits.expanded_bytes:,} bytes.")
-        if member.name.endswith("/"):
-            continue
-        if member.name in members:
-            raise DamagedDocument(f"This file holds two parts named {member.name!r}. Save it again.")
         if not member.name.lower().endswith(PICTURES):
             _judge_density(member, limits)
-        members[member.name] = member
-    _judge_overlap(members.values(), directory_at)
-    return Archive(source, members, limits)
+    _judge_overlap(members, directory_at)
+    return Archive(source, _by_name(members), limits)
+
+
+def _by_name(members: list[Member]) -> dict[str, Member]:
+    named: dict[str, Member] = {}
+    for member in members:
+        if member.name in named:
+            raise DamagedDocument(f"This file holds two parts named {member.name!r}. Save it again.")
+        if not member.name.endswith("/"):
+            named[member.name] = member
+    return named
 
 
 def _ole_refusal(source: Source) -> EncryptedDocument | UnsupportedFile:

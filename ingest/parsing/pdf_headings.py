@@ -111,7 +111,7 @@ def _by_type(pages: list[Page], body: float) -> Levels:
 
 
 def _ranks(counts: Counter[Key]) -> dict[Key, int]:
-    """Levels in order of size, weight and numbering. What occurs once, as on a title page, opens no level of its own."""
+    """Levels by size, weight and numbering. What occurs once, as on a title page, opens no level of its own."""
     ranks: dict[Key, int] = {}
     level = 1
     for key in sorted(counts):

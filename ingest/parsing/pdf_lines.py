@@ -67,8 +67,14 @@ class PdfFile:
             raise DamagedDocument("This PDF cannot be opened: it is cut off or damaged. Export it again.")
         self.page_count = pdfium.FPDF_GetPageCount(self._pdf)
         if self.page_count > limits.pages:
+            real = pdfium.FPDF_LoadPage(self._pdf, limits.pages)
+            if real:
+                pdfium.FPDF_ClosePage(real)
+            claimed = self.page_count
             self.close()
-            raise DocumentTooLarge(f"This PDF has {self.page_count:,} pages; at most {limits.pages:,} are read.")
+            if real:
+                raise DocumentTooLarge(f"This PDF has {claimed:,} pages; at most {limits.pages:,} are read.")
+            raise DamagedDocument(f"This PDF claims to have {claimed:,} pages, and has not. Export it again.")
 
     def __enter__(self) -> "PdfFile":
         return self
