@@ -1,0 +1,1 @@
+"""Who does the work, when, and what happens if it fails. Nothing imports this."""
