@@ -37,6 +37,8 @@ from retrieval.segments.layout import (
 )
 from retrieval.storage.objects import Draft
 
+_TOGETHER_BYTES = 1 << 18
+
 Tensor = NDArray[Any]  # of the dtype that layout.DTYPES gives its name
 
 
@@ -50,7 +52,7 @@ class TensorWriter:
         self._checksums: list[int] = []
         self._block = xxhash.xxh3_64()
         self._filled = 0
-        draft.write(bytes(HEAD_BYTES))
+        self._waiting = bytearray(HEAD_BYTES)  # small tensors go to the disk together
 
     def write(self, name: str, pieces: Iterable[Tensor], *, width: int | None = None) -> int:
         """One tensor from its pieces, rows of `width` or scalars; how many rows it has."""
@@ -71,7 +73,8 @@ class TensorWriter:
         table = _bytes_of(np.array(self._checksums, NUMPY_DTYPES[DTYPES[CHECKSUMS]]))
         start, stop = self._position, self._position + len(table)
         self._places[CHECKSUMS] = TensorPlace(CHECKSUMS, DTYPES[CHECKSUMS], (len(self._checksums),), start, stop)
-        self._draft.write(table)
+        self._send(table)
+        self._flush()
         head = encode_head(Head(facts, self._places, checksum(table)))
         self._draft.write_at(0, head)
         return HEAD_BYTES + stop, head_checksum(head)
@@ -84,7 +87,7 @@ class TensorWriter:
             self._append(memoryview(bytes(missing)))
 
     def _append(self, content: memoryview) -> None:
-        self._draft.write(content)
+        self._send(content)
         self._position += len(content)
         while content:
             part = content[: BLOCK_BYTES - self._filled]
@@ -98,6 +101,18 @@ class TensorWriter:
                     self._block.reset()
                     self._filled = 0
             content = content[len(part) :]
+
+
+    def _send(self, content: memoryview) -> None:
+        if len(content) + len(self._waiting) <= _TOGETHER_BYTES:
+            self._waiting += content
+        else:
+            self._flush()
+            self._draft.write(content)
+
+    def _flush(self) -> None:
+        self._draft.write(self._waiting)
+        self._waiting = bytearray()
 
 
 class MappedTensors:
