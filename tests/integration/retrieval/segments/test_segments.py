@@ -116,11 +116,11 @@ def test_a_word_that_occurs_more_often_than_can_be_counted_counts_as_the_most(tm
 
 
 class ForgetfulDisk(Disk):
-    """Says that it wrote, and did not."""
+    """Says that it wrote all, and lost a thousand bytes."""
 
     def write(self, descriptor: int, piece: memoryview, position: int) -> int:
-        if position > 8192 and len(piece) > 1000:
-            return super().write(descriptor, memoryview(bytes(len(piece))), position)
+        if len(piece) > 10_000:
+            piece = memoryview(bytes(piece[:9_000]) + bytes(1_000) + bytes(piece[10_000:]))
         return super().write(descriptor, piece, position)
 
 
