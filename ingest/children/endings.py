@@ -11,7 +11,7 @@ from enum import StrEnum
 from ingest.errors import ChildDied, DamagedDocument, DocumentTooLarge, IngestError
 from ingest.parsing.limits import MEBIBYTE, Limits
 
-NEAR_THE_CAP = 0.75
+NEAR_THE_CAP = 0.6  # what is resident when address space runs out: the rest is mapped and not touched
 CRASHES = frozenset(
     {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS}
 )

@@ -144,7 +144,7 @@ def pdfs() -> Iterator[Poison]:
     yield Poison("PDF whose page tree recurs", "a.pdf", small(pdf.recursive_page_tree), unread, MARKER)
     yield Poison("PDF whose page tree doubles", "a.pdf", small(pdf.page_tree_that_doubles), large)
     yield Poison("PDF of circular references", "a.pdf", small(pdf.circular_references), unread, MARKER)
-    yield Poison("PDF with a form in itself", "a.pdf", small(pdf.form_that_contains_itself), unread, MARKER)
+    yield Poison("PDF with a form in itself", "a.pdf", small(pdf.form_that_contains_itself), large, MARKER)
     yield Poison("PDF whose /Prev is itself", "a.pdf", small(pdf.previous_table_is_this_one), unread, MARKER)
     yield Poison("PDF with a circular /Length", "a.pdf", small(pdf.length_that_names_itself), unread, MARKER)
     yield Poison("PDF with object streams in a ring", "a.pdf", small(pdf.object_streams_in_a_ring), unread, MARKER)
@@ -165,9 +165,11 @@ def zip_bombs() -> Iterator[Poison]:
         yield Poison(f"{kind} bomb by ratio", name, small(_of(office.dense, make, part)), (HostileDocument,))
         lying = small(_of(office.lying_about_its_size, make, part))
         yield Poison(f"{kind} bomb with a false size", name, lying, (HostileDocument, DamagedDocument))
-        yield Poison(f"{kind} bomb by nesting", name, small(_of(office.nested, make)), (HostileDocument,), MARKER)
+        yield Poison(f"{kind} bomb by nesting", name, small(_of(office.nested, make, part)), (HostileDocument,), MARKER)
         yield Poison(f"{kind} bomb by overlap", name, small(_of(office.overlapping, make)), (HostileDocument,))
-        yield Poison(f"{kind} of 30,000 parts", name, small(_of(office.many_members, make)), (DocumentTooLarge,))
+        yield Poison(
+            f"{kind} of 30,000 parts", name, small(_of(office.many_members, make)), (DocumentTooLarge, DamagedDocument)
+        )
         yield Poison(f"{kind} with a password", name, small(office.encrypted_container), (EncryptedDocument,))
 
 

@@ -1,6 +1,7 @@
 """Office documents and other zip containers that nobody should have to open."""
 
 import io
+import re
 import struct
 import zipfile
 import zlib
@@ -18,6 +19,13 @@ LAUGHS = (
     + "]>"
 ).encode()
 DOCTYPE = b"<!DOCTYPE root>"
+SHEETS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+SHARED_ROWS = "".join(
+    f'<row r="{row}"><c r="A{row}" t="s"><v>{2 * row - 2}</v></c><c r="B{row}" t="s"><v>{2 * row - 1}</v></c></row>'
+    for row in (1, 2)
+)
+ONE_OF_MANY = re.compile(r"slideLayout([2-9]|1\d)\.xml")  # the others are the same again
 
 
 def external(target: str) -> bytes:
@@ -45,13 +53,23 @@ def good_pptx() -> bytes:
     return target.getvalue()
 
 
-def good_xlsx() -> bytes:
-    book = openpyxl.Workbook()
-    book.active.append(["name", "value"])
-    book.active.append([MARKER, 1])
+def good_xlsx(strings: tuple[str, ...] = ("name", "value", MARKER, "one"), rows: str = SHARED_ROWS) -> bytes:
+    """As spreadsheet programs write it: the cells name strings that stand in a part of their own."""
     target = io.BytesIO()
-    book.save(target)
-    return target.getvalue()
+    openpyxl.Workbook().save(target)
+    relation = (
+        f'<Relationship Id="shared" Type="{RELATIONS}/sharedStrings" Target="sharedStrings.xml"/></Relationships>'
+    )
+    items = "".join(f"<si><t>{string}</t></si>" for string in strings)
+    sheet = f'<worksheet xmlns="{SHEETS}"><sheetData>{rows}</sheetData></worksheet>'.encode()
+
+    def change(name: str, content: bytes) -> bytes:
+        if name == "xl/_rels/workbook.xml.rels":
+            return content.replace(b"</Relationships>", relation.encode())
+        return sheet if name == MAIN_PART["xlsx"] else content
+
+    shared = {"xl/sharedStrings.xml": f'<sst xmlns="{SHEETS}">{items}</sst>'.encode()}
+    return rewritten(target.getvalue(), change, shared)
 
 
 GOOD: dict[str, Callable[[], bytes]] = {"docx": good_docx, "pptx": good_pptx, "xlsx": good_xlsx}
@@ -60,7 +78,8 @@ MAIN_PART = {"docx": "word/document.xml", "pptx": "ppt/slides/slide1.xml", "xlsx
 
 def xml_parts(container: bytes) -> list[str]:
     with zipfile.ZipFile(io.BytesIO(container)) as archive:
-        return [name for name in archive.namelist() if name.endswith((".xml", ".rels"))]
+        names = [name for name in archive.namelist() if name.endswith((".xml", ".rels"))]
+    return [name for name in names if not ONE_OF_MANY.search(name)]
 
 
 def rewritten(container: bytes, change: Callable[[str, bytes], bytes], extra: dict[str, bytes] | None = None) -> bytes:
@@ -86,11 +105,11 @@ def with_prolog(container: bytes, part: str, prolog: bytes, entity: bytes) -> by
     def change(name: str, content: bytes) -> bytes:
         if name != part:
             return content
-        _, declaration, rest = content.rpartition(b"?>")
+        rest = content[content.find(b"?>") + 2 :] if content.startswith(b"<?xml") else content
         opening, closing, inside = rest.partition(b">")
         if not opening.endswith(b"/"):
             inside = entity + inside.replace(MARKER.encode(), entity)
-        return declaration and b'<?xml version="1.0" encoding="UTF-8"?>' + prolog + opening + closing + inside
+        return b'<?xml version="1.0" encoding="UTF-8"?>' + prolog + opening + closing + inside
 
     return rewritten(container, change)
 
@@ -119,7 +138,7 @@ def lying_about_its_size(container: bytes, part: str, size: int = 1 << 29) -> by
     return _container(others, part, packed, 0, sum(map(len, packed)) * 2)
 
 
-def nested(container: bytes, depth: int = 6) -> bytes:
+def nested(container: bytes, part: str, depth: int = 6) -> bytes:
     """Archives of ten archives of ten archives, as embedded objects."""
     content = zlib.compress(b" " * 1_000_000)
     for level in range(depth):
@@ -128,7 +147,7 @@ def nested(container: bytes, depth: int = 6) -> bytes:
             for number in range(10):
                 written.writestr(f"{level}-{number}.zip", content)
         content = target.getvalue()
-    return rewritten(container, lambda _, old: old, {"word/embeddings/oleObject1.bin": content})
+    return rewritten(container, lambda _, old: old, {f"{part.partition('/')[0]}/embeddings/oleObject1.bin": content})
 
 
 def overlapping(container: bytes, count: int = 200, kernel_size: int = 100_000) -> bytes:
@@ -138,7 +157,7 @@ def overlapping(container: bytes, count: int = 200, kernel_size: int = 100_000) 
     packed = packer.compress(plain) + packer.flush()
     entries = []
     for number in reversed(range(count)):
-        name = b"customXml/item%d.xml" % number
+        name = b"extra/item%d.xml" % number
         header = _local_header(name, zlib.crc32(plain), len(packed), len(plain))
         entries.append((name, zlib.crc32(plain), len(packed), len(plain), len(header) + len(packed)))
         body = header + packed
@@ -159,7 +178,7 @@ def overlapping(container: bytes, count: int = 200, kernel_size: int = 100_000) 
 
 
 def many_members(container: bytes, count: int = 30_000) -> bytes:
-    return rewritten(container, lambda _, old: old, {f"customXml/item{n}.xml": b"<a/>" for n in range(count)})
+    return rewritten(container, lambda _, old: old, {f"extra/{n}": b"<a/>" for n in range(count)})
 
 
 def nested_tables(depth: int = 400) -> bytes:
@@ -186,23 +205,19 @@ def nested_groups(depth: int = 400) -> bytes:
 
 def far_cell() -> bytes:
     """One cell in the last row and column: a sheet of seventeen billion cells to whoever allocates it."""
-    book = openpyxl.Workbook()
-    book.active["A1"] = MARKER
-    book.active["XFD1048576"] = "far away"
-    book.active.merge_cells("A2:XFC1048575")
-    target = io.BytesIO()
-    book.save(target)
-    return target.getvalue()
+    cells = (
+        f'<row r="1"><c r="A1" t="inlineStr"><is><t>{MARKER}</t></is></c></row>'
+        '<row r="1048576"><c r="XFD1048576" t="inlineStr"><is><t>far away</t></is></c></row>'
+    )
+    merged = '<mergeCells count="1"><mergeCell ref="A2:XFC1048575"/></mergeCells>'
+    sheet = f'<worksheet xmlns="{SHEETS}"><sheetData>{cells}</sheetData>{merged}</worksheet>'
+    return with_part(good_xlsx(), MAIN_PART["xlsx"], sheet.encode())
 
 
 def one_string_many_times(size: int = 30_000, times: int = 30_000) -> bytes:
     """A shared string of kilobytes, used by every cell: gigabytes of text."""
     rows = "".join(f'<row r="{n}"><c r="A{n}" t="s"><v>0</v></c></row>' for n in range(1, times + 1))
-    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    sheet = f'<worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>'
-    strings = f'<sst xmlns="{main}" count="{times}" uniqueCount="1"><si><t>{"word " * (size // 5)}</t></si></sst>'
-    changed = {MAIN_PART["xlsx"]: sheet.encode(), "xl/sharedStrings.xml": strings.encode()}
-    return rewritten(good_xlsx(), changed.get)
+    return good_xlsx(("word " * (size // 5),), rows)
 
 
 def encrypted_container() -> bytes:

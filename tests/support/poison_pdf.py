@@ -76,8 +76,8 @@ def scanned() -> bytes:
 
 def recursive_page_tree() -> bytes:
     objects = one_page()
-    objects[2] = b"<< /Type /Pages /Kids [2 0 R 6 0 R] /Count 1000000 >>"
-    objects[6] = b"<< /Type /Pages /Parent 2 0 R /Kids [2 0 R 3 0 R] /Count 1000000 >>"
+    objects[2] = b"<< /Type /Pages /Kids [2 0 R 6 0 R] /Count 3 >>"
+    objects[6] = b"<< /Type /Pages /Parent 2 0 R /Kids [2 0 R 3 0 R] /Count 2 >>"
     return pdf(objects)
 
 
