@@ -60,9 +60,9 @@ class Assembly:
             raise DocumentTooLarge(f"A table of this document has more than {self._columns:,} columns.")
         self.add(row_text(cells), BlockKind.TABLE_ROW, place=place, table_header=table_header)
 
-    def forget_headings(self) -> None:
-        """What follows stands under no heading so far: a new slide, a new sheet."""
-        self._outline = Outline()
+    def forget_headings(self, level: int = 1) -> None:
+        """What follows stands under no heading so far, of this level or deeper: a new slide, a new sheet."""
+        self._outline.leave(level)
 
     def finish(
         self, media_type: str, *, title: str = "", place_kind: PlaceKind | None = None, place_count: int = 0

@@ -159,7 +159,7 @@ def _reads_as_language(text: str) -> bool:
     known = sum(unicodedata.category(char) not in ("Cc", "Cn", "Co", "Cs") or char in "\t\r\n" for char in text)
     scripts = ("\0", "\u1000"), ("\u2000", "\u2070"), ("\u3000", "\ua000"), ("\uac00", "\ud7b0"), ("\uff00", "\ufff0")
     at_home = sum(any(first <= char < end for first, end in scripts) or char > "\uffff" for char in text)
-    return len(text) >= 3 and min(known, at_home) * 20 >= len(text) * 19
+    return len(text) >= 4 and min(known, at_home) * 20 >= len(text) * 19
 
 
 def _utf8_or_legacy(source: Source) -> str:

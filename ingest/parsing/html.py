@@ -30,13 +30,15 @@ _BLOCKS = frozenset(
     "form header hgroup hr html legend main p search section summary table tbody td tfoot th thead tr ul ol".split()
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_HIDDEN = (
-    "[role=navigation], [role=banner], [role=contentinfo], [role=search], [role=menu], [role=menubar], [role=dialog], "
-    "[aria-hidden=true], [hidden], .navbar, .navigation, .nav-menu, .breadcrumb, "
-    ".breadcrumbs, .sidebar, "
-    ".sphinxsidebar, .site-header, .site-footer, .page-footer, .cookie-banner, .cookie-consent, .skip-link, .headerlink, .anchor-link, "
-    ".mw-editsection, .noprint, .pagination, .share-buttons, .visually-hidden, .sr-only, "
-    "[style*='display:none'], [style*='display: none']"
+_HIDDEN = ", ".join(
+    [
+        *(f"[role={role}]" for role in "navigation banner contentinfo search menu menubar dialog".split()),
+        *("[aria-hidden=true]", "[hidden]", "[style*='display:none']", "[style*='display: none']"),
+        *(".navbar", ".navigation", ".nav-menu", ".breadcrumb", ".breadcrumbs", ".sidebar", ".sphinxsidebar"),
+        *(".site-header", ".site-footer", ".page-footer", ".cookie-banner", ".cookie-consent", ".skip-link"),
+        *(".headerlink", ".anchor-link", ".mw-editsection", ".noprint", ".pagination", ".share-buttons"),
+        *(".visually-hidden", ".sr-only"),
+    ]
 )
 _LINE_BREAK = "\ue000"  # stands for <br> until white space has been folded
 _LEAST_MAIN_SHARE = 5  # <main> is believed if it has at least a fifth of the page's text

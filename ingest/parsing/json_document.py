@@ -148,6 +148,7 @@ class _Renderer:
                 self._add_scalars(scalars)
                 scalars = []
             if isinstance(value, (dict, list)):
+                self._assembly.forget_headings()
                 self._add(value, 1)
             else:
                 scalars.append(_scalar(value))
@@ -170,22 +171,15 @@ class _Renderer:
         if not parts or _turn(value):
             self._assembly.add(storable("\n".join(self._lines(value, level))))
             return
-        short: dict[str, JsonValue] = {}
-        for key, part in parts:
-            if key and isinstance(part, (dict, list)) and _is_longer(part, _RECORD_CHARACTERS // 3):
-                self._add_short(short, level)
-                self._assembly.add(storable(key), BlockKind.HEADING, level=level)
-                self._add(part, level + 1)
-            elif key:
-                short[key] = part
-            else:
-                self._add(part, level + 1)
-        self._add_short(short, level)
-
-    def _add_short(self, short: dict[str, JsonValue], level: int) -> None:
-        if short:
+        long = [(key, part) for key, part in parts if not key or _needs_heading(part)]
+        short = {key: part for key, part in parts if key and not _needs_heading(part)}
+        if short:  # first, or they would stand under the heading of what is long
             self._assembly.add(storable("\n".join(self._lines(short, level))))
-            short.clear()
+        for key, part in long:
+            self._assembly.forget_headings(level)
+            if key:
+                self._assembly.add(storable(key), BlockKind.HEADING, level=level)
+            self._add(part, level + 1)
 
     def _lines(self, value: JsonValue, depth: int, indent: str = "") -> Iterator[str]:
         if depth > self._limits.nesting:
@@ -230,6 +224,10 @@ def _parts(value: JsonValue) -> list[tuple[str, JsonValue]]:
     if isinstance(value, list) and any(isinstance(member, (dict, list)) for member in value):
         return [("", member) for member in value]
     return []
+
+
+def _needs_heading(part: JsonValue) -> bool:
+    return isinstance(part, (dict, list)) and _is_longer(part, _RECORD_CHARACTERS // 3)
 
 
 def _is_longer(value: JsonValue, characters: int) -> bool:

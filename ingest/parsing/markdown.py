@@ -25,7 +25,7 @@ _CLOSING_HASHES = re.compile(r"(?:^|[ \t]+)#+$")
 _WIKI_HEADING = re.compile(r"(=(?: ?=){0,5}) +(\S[^\n]{0,300}?) +(=(?: ?=){0,5})$")
 _WIKI_HEADING_LINE = re.compile(r"^[ \t]*=(?: ?=){0,5} +\S[^\n]{0,300} =[ \t\r]*$", re.MULTILINE)
 _ATX_LINE = re.compile(r"^ {0,3}#{1,6}[ \t]", re.MULTILINE)
-_FENCE = re.compile(r"(`{3,})[^`\n]*$|(~{3,})")
+_FENCE = re.compile(r"(`{3,}+)[^`\n]*$|(~{3,})")
 _UNDERLINE = re.compile(r"=+$|-+$")
 _RULE = re.compile(r"(?:-[ \t]*){3,}$|(?:\*[ \t]*){3,}$|(?:_[ \t]*){3,}$")
 _LIST_MARKER = re.compile(r"(?:[-*+]|(\d{1,9})[.)])(?:[ \t]+|$)")
@@ -96,6 +96,7 @@ class _Reader:
         self.front_title = ""
         self._open: _OpenBlock | None = None
         self._list_indents: list[int] = []  # where the content of each open list begins, outermost first
+        self._indented_code: Block | None = None  # which the next indented line goes on with, if nothing is between
         self._table_header = ""  # of the table that the last line belongs to
         headings = _WIKI_HEADING_LINE.findall(text, 0, 1_000_000) if "=" in text else []
         self._wiki_headings = len(headings) >= 2 and len(headings) > len(_ATX_LINE.findall(text, 0, 1_000_000))
@@ -234,11 +235,10 @@ class _Reader:
 
     def _add_indented_code(self, start: int, end: int) -> int:
         self._close()
-        last = self.blocks[-1] if self.blocks else None
-        if last and last.kind is BlockKind.CODE and self.text[last.end : start].isspace():
-            self.blocks.pop()
-            start = last.start
+        if self._indented_code and self.blocks[-1] is self._indented_code:
+            start = self.blocks.pop().start
         self._add(start, end, BlockKind.CODE)
+        self._indented_code = self.blocks[-1]
         return end
 
     def _close(self) -> None:

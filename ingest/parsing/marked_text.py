@@ -37,7 +37,8 @@ _STARS: Final = re.compile(r"^(\*{1,8})[ \t]+(\S[^\n]{0,300})$", re.MULTILINE)
 _EQUALS_BEFORE: Final = re.compile(r"^(={1,6})[ \t]+(\S[^\n]{0,300})$", re.MULTILINE)
 _EQUALS_AROUND: Final = re.compile(r"^(={1,6})[ \t]*([^=\n][^\n]{0,300}?)[ \t]*\1[ \t\r]*$", re.MULTILINE)
 _UNDERLINED: Final = re.compile(
-    r"^(?:(?P<over>([=\-~^\"'#*+.`:_])\2{2,})[ \t\r]*\n)?[ ]?(?P<words>\S[^\n]{0,300})\n(?P<under>([=\-~^\"'#*+.`:_])\5{2,})[ \t\r]*$",
+    r"^(?:(?P<over>([=\-~^\"'#*+.`:_])\2{2,})[ \t\r]*\n)?[ ]?(?P<words>\S[^\n]{0,300})\n"
+    r"(?P<under>([=\-~^\"'#*+.`:_])\5{2,})[ \t\r]*$",
     re.MULTILINE,
 )
 
@@ -62,9 +63,7 @@ def parse_mediawiki(source: Source, limits: Limits) -> Document:
     return _parse(source, limits, "text/x-wiki", lambda text: _counted_headings(text, _EQUALS_AROUND))
 
 
-def _parse(
-    source: Source, limits: Limits, media_type: str, headings: Callable[[str], Iterator[_Heading]]
-) -> Document:
+def _parse(source: Source, limits: Limits, media_type: str, headings: Callable[[str], Iterator[_Heading]]) -> Document:
     decoded = decode(source, limits)
     text = with_line_feeds(decoded.text)
     if not text.strip():

@@ -30,11 +30,14 @@ _KEYWORDS: Final = (
 )
 # `class Name`, `pub fn name`, `func (receiver) Name`, with whatever stands between keyword and name.
 _DEFINITION: Final = re.compile(
-    rf"^([ \t]*+)(?:(?:{_MODIFIERS})[ \t]++)*+({_KEYWORDS})(?:<[^>\n]{{0,80}}>)?[ \t]++(?:\([^)\n]{{0,100}}\)[ \t]*+)?([\w$.:]++)",
+    rf"^([ \t]*+)(?:(?:{_MODIFIERS})[ \t]++)*+({_KEYWORDS})"
+    r"(?:<[^>\n]{0,80}>)?[ \t]++(?:\([^)\n]{0,100}\)[ \t]*+)?([\w$.:]++)",
     re.MULTILINE,
 )
 # `static int *name(int a,` at the margin: C and its family put the name before the bracket.
-_C_FUNCTION: Final = re.compile(r"^()(?:[A-Za-z_][\w:<>,]*+[ \t*&]++){1,6}([A-Za-z_~][\w:~]*+)[ \t]*+\([^;\n]*+$", re.MULTILINE)
+_C_FUNCTION: Final = re.compile(
+    r"^()(?:[A-Za-z_][\w:<>,]*+[ \t*&]++){1,6}([A-Za-z_~][\w:~]*+)[ \t]*+\([^;\n]*+$", re.MULTILINE
+)
 _C_LIKE: Final = frozenset(["c", "c++", "cuda", "objective-c"])
 _NO_DEFINITIONS: Final = frozenset(["css", "diff", "ini", "json", "makefile", "sql", "toml", "yaml"])
 
