@@ -45,6 +45,7 @@ class Embedding(Section):
     model: str = Field(min_length=1)
     dimensions: int = Field(ge=0)
     models_dir: Path
+    aliases: str
     precision: Literal["int8", "fp32"]
     threads: int = Field(ge=0)
     base_url: str
@@ -70,6 +71,7 @@ class Storage(Section):
     region: str
     access_key_id: str
     secret_access_key: str = Field(repr=False)
+    reserve_bytes: int = Field(ge=0)
     cache_bytes: int = Field(gt=0)
 
 

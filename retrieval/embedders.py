@@ -1,0 +1,66 @@
+"""The embedding models that stores may use, by name; each opened when it is first asked for.
+
+A store keeps the model it was made with, so a process may need several. Names that other services use for
+their models may be aliases of ours.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from ingest.embedding import Embedder, EmbedderConfig, ModelSpec, open_embedder
+from retrieval.errors import NotFound
+
+
+class Embedders:
+    """Shared by the threads of a process. The first configuration is the default."""
+
+    def __init__(
+        self,
+        configs: Sequence[EmbedderConfig],
+        aliases: Mapping[str, str],
+        *,
+        opener: Callable[[EmbedderConfig], Embedder] = open_embedder,
+    ) -> None:
+        if not configs:
+            raise ValueError("at least one embedding model must be configured")
+        self._configs = {config.model: config for config in configs}
+        self._aliases = aliases
+        self._opener = opener
+        self._open: dict[str, Embedder] = {}
+        self._lock = threading.Lock()  # guards _open, also while a model opens
+
+    @property
+    def default(self) -> str:
+        return next(iter(self._configs))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._configs)
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        return self._aliases
+
+    def name_of(self, asked: str) -> str:
+        """The model behind a name or an alias."""
+        name = self._aliases.get(asked, asked)
+        if name not in self._configs:
+            raise NotFound(f"The model '{asked}' does not exist.", param="model", code="model_not_found")
+        return name
+
+    def get(self, name: str) -> Embedder:
+        name = self.name_of(name)
+        with self._lock:
+            embedder = self._open.get(name)
+            if embedder is None:
+                embedder = self._open[name] = self._opener(self._configs[name])
+            return embedder
+
+    def spec(self, name: str) -> ModelSpec:
+        return self.get(name).spec
+
+    def close(self) -> None:
+        with self._lock:
+            for embedder in self._open.values():
+                embedder.close()
+            self._open.clear()

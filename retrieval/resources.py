@@ -1,0 +1,113 @@
+"""Opens what the API is made of, in order, and closes it in reverse; once per process."""
+
+import importlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from configs.settings import Settings
+from ingest.embedding import CacheConfig, EmbedderConfig, RemoteLimits
+from retrieval.catalog.transaction import Catalog
+from retrieval.embedders import Embedders
+from retrieval.index.snapshots import Snapshots
+from retrieval.index.vectors import use_one_thread
+from retrieval.search.searcher import Searcher
+from retrieval.storage.blobs import Blobs
+from retrieval.storage.cache import Cache
+from retrieval.storage.directory import Directory
+from retrieval.storage.objects import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    catalog: Catalog
+    storage: Storage
+    blobs: Blobs
+    embedders: Embedders
+    snapshots: Snapshots
+    searcher: Searcher
+
+
+def catalog_url(settings: Settings) -> str:
+    return settings.catalog.url or f"sqlite:///{settings.data_dir.absolute()}/catalog.db"
+
+
+def embedder_config(settings: Settings) -> EmbedderConfig:
+    given = settings.embedding
+    return EmbedderConfig(
+        provider=given.provider,
+        model=given.model,
+        width=given.dimensions or None,
+        dimensions=(given.dimensions or None) if given.provider != "openai" else None,
+        dollars_per_million_tokens=given.dollars_per_million_tokens,
+        folder=given.models_dir,
+        precision=given.precision,
+        threads=given.threads,
+        base_url=given.base_url,
+        api_key=given.upstream_key,
+        limits=RemoteLimits(
+            inputs_per_call=given.inputs_per_call,
+            tokens_per_call=given.tokens_per_call,
+            calls_at_once=given.concurrent_calls,
+            seconds_per_call=given.timeout_seconds,
+            patience_seconds=given.give_up_after_seconds,
+        ),
+        cache=CacheConfig(folder=settings.data_dir / "cache" / "vectors", disk_bytes=given.cache_bytes),
+    )
+
+
+def open_storage(settings: Settings) -> Storage:
+    if not settings.storage.url:
+        return Directory(settings.data_dir / "objects", reserve_bytes=settings.storage.reserve_bytes)
+    return _open_bucket(settings)
+
+
+def _aliases(settings: Settings) -> dict[str, str]:
+    names = (name.strip() for name in settings.embedding.aliases.split(","))
+    return {name: settings.embedding.model for name in names if name}
+
+
+@contextmanager
+def open_resources(settings: Settings) -> Iterator[Resources]:
+    use_one_thread()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        catalog = stack.enter_context(
+            Catalog.open(
+                catalog_url(settings),
+                busy_seconds=settings.catalog.busy_timeout_seconds,
+                connections=settings.catalog.pool_size,
+            )
+        )
+        storage = open_storage(settings)
+        stack.callback(storage.close)
+        embedders = Embedders([embedder_config(settings)], _aliases(settings))
+        stack.callback(embedders.close)
+        snapshots = Snapshots(catalog, storage)
+        stack.callback(snapshots.close)
+        searcher = Searcher(catalog, snapshots, embedders.get)
+        yield Resources(catalog, storage, Blobs(storage), embedders, snapshots, searcher)
+
+
+def _open_bucket(settings: Settings) -> Storage:
+    """s3://bucket/prefix. The bucket's library is an extra, so its room is entered only on demand."""
+    given = settings.storage
+    address = urlsplit(given.url)
+    if address.scheme != "s3" or not address.netloc:
+        raise ValueError(f"storage.url: {given.url!r} is not of the form s3://bucket/prefix")
+    try:
+        room = importlib.import_module("retrieval.storage.bucket")
+    except ModuleNotFoundError as error:
+        raise ValueError("storage.url: S3 needs the extra 'cluster': pip install 'carrel[cluster]'") from error
+    place = room.BucketAddress(
+        bucket=address.netloc,
+        prefix=address.path.strip("/"),
+        endpoint=given.endpoint or None,
+        region=given.region,
+        access_key=given.access_key_id or None,
+        secret_key=given.secret_access_key or None,
+    )
+    cache = Cache(settings.data_dir / "cache" / "objects", most_bytes=given.cache_bytes)
+    bucket: Storage = room.Bucket(place, cache)
+    return bucket
