@@ -1,4 +1,4 @@
-"""The in-process model with its genuine weights, which `make test` fetches; without them these tests fail, saying so."""
+"""The in-process model with its genuine weights, which `make test` fetches; without them these tests fail."""
 
 import dataclasses
 import json
