@@ -330,12 +330,12 @@ def large_texts() -> Iterator[Poison]:
     yield Poison("JSON of 100 MB", "a.json", pieces(line, 100 * MEBIBYTE // len(line), b'{"text": "', b'"}'), large)
     yield Poison("JSON of ten million numbers", "a.json", pieces(b"1," * 500_000, 20, b"[", b"1]"), large)
     yield Poison("CSV of 100 MB", "a.csv", pieces(b"number,name\n" * 90_000, 100), large)
-    yield Poison("XML of 100 MB", "a.xml", pieces(b"<b>some words</b>\n" * 58_000, 100, b"<a>", b"</a>"), large)
+    yield Poison("XML of 50 MB", "a.xml", pieces(b"<b>some words</b>\n" * 58_000, 50, b"<a>", b"</a>"), large)
     yield Poison("HTML of 100 MB", "a.html", pieces(b"<p>some words</p>\n" * 58_000, 100), large)
     yield Poison("Markdown of 100 MB", "a.md", pieces(b"- some words\n\n" * 75_000, 100), large)
     yield Poison("source code of 100 MB", "a.py", pieces(b"value = function(1)\n" * 52_000, 100), large)
-    yield Poison("five megabytes of one letter", "a.txt", small(b"a" * 5_000_000), (DocumentTooLarge,), "aaaa")
-    yield Poison("five megabytes without a space", "a.txt", small(lambda: _base64(5_000_000)), (DocumentTooLarge,), "A")
+    yield Poison("two megabytes of one letter", "a.txt", small(b"a" * 2_000_000), (DocumentTooLarge,), "aaaa")
+    yield Poison("two megabytes without a space", "a.txt", small(lambda: _base64(2_000_000)), (DocumentTooLarge,), "A")
     yield Poison("two megabytes of one emoji", "a.txt", small(repeated("😀", 2_000_000)), (DocumentTooLarge,), "😀")
     yield Poison(
         "a megabyte of no-break spaces",
@@ -344,8 +344,8 @@ def large_texts() -> Iterator[Poison]:
         large,
         MARKER,
     )
-    yield Poison("five megabytes of lines", "a.txt", small(b"\n" * 5_000_000 + b"harmless words"), large, MARKER)
-    yield Poison("two megabytes of short lines", "a.md", small(b"a\n\n" * 700_000), large, "a")
+    yield Poison("two megabytes of lines", "a.txt", small(b"\n" * 2_000_000 + b"harmless words"), large, MARKER)
+    yield Poison("half a megabyte of short lines", "a.md", small(b"a\n\n" * 180_000), large, "a")
 
 
 def _base64(size: int) -> bytes:

@@ -114,7 +114,7 @@ def with_prolog(container: bytes, part: str, prolog: bytes, entity: bytes) -> by
     return rewritten(container, change)
 
 
-def dense(container: bytes, part: str, size: int = 1 << 30) -> bytes:
+def dense(container: bytes, part: str, size: int = 1 << 28) -> bytes:
     """One part inflates a thousandfold."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     piece = b" " * (1 << 20)
@@ -129,7 +129,7 @@ def dense(container: bytes, part: str, size: int = 1 << 30) -> bytes:
     )
 
 
-def lying_about_its_size(container: bytes, part: str, size: int = 1 << 29) -> bytes:
+def lying_about_its_size(container: bytes, part: str, size: int = 1 << 28) -> bytes:
     """The same, but the directory says that the part is small."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     piece = b" " * (1 << 20)
