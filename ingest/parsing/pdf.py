@@ -73,7 +73,7 @@ def _document(pages: list[Page], outline: list[OutlineEntry], title: str, limits
         flow.add_page(page)
     flow.finish()
     if not title or FILE_NAME_TITLE.search(title):
-        title = flow.first_heading
+        title = flow.title
     return assembly.finish(MEDIA_TYPE, title=title, place_kind=PlaceKind.PAGE, place_count=len(pages))
 
 
@@ -93,7 +93,7 @@ def _warnings(pages: list[Page]) -> list[str]:
 def _no_text(*, pictures: bool, page_count: int) -> NoTextLayer | EmptyDocument:
     if pictures:
         return NoTextLayer(
-            f"The {page_count:,} pages of this PDF are pictures. Upload it again after text recognition (OCR)."
+            f"This PDF ({page_count:,} pages) is made of pictures without text. Upload it after text recognition (OCR)."
         )
     return EmptyDocument("This PDF holds no text.")
 

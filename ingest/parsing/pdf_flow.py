@@ -45,7 +45,8 @@ class Flow:
         self._open: Paragraph | None = None
         self._margin = 0.0
         self._first_text_page = next((page.number for page in pages if page.lines), 1)
-        self.first_heading = ""  # of the first page with text, where titles stand
+        self.title = ""  # the largest heading of the first page with text
+        self._title_size = 0.0
 
     def add_page(self, page: Page) -> None:
         margins = _margins(page.lines, self._leading)
@@ -149,7 +150,9 @@ class Flow:
         if paragraph.lines[-1].hyphenated:
             text += "-"
         if paragraph.level and paragraph.kind is BlockKind.HEADING and paragraph.page == self._first_text_page:
-            self.first_heading = self.first_heading or text
+            size = paragraph.lines[0].size
+            if size > self._title_size + 0.5:
+                self.title, self._title_size = text, size
         self._assembly.add(text, paragraph.kind, level=paragraph.level, place=paragraph.page)
 
     def _unhyphenated(self, text: str, following: str) -> str:
