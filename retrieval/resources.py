@@ -50,7 +50,7 @@ def embedder_config(settings: Settings) -> EmbedderConfig:
             inputs_per_call=given.inputs_per_call,
             tokens_per_call=given.tokens_per_call,
             calls_at_once=given.concurrent_calls,
-            seconds_per_call=given.timeout_seconds,
+            call_seconds=given.timeout_seconds,
             patience_seconds=given.give_up_after_seconds,
         ),
         cache=CacheConfig(folder=settings.data_dir / "cache" / "vectors", disk_bytes=given.cache_bytes),

@@ -1,0 +1,1 @@
+"""HTTP: OpenAI's wire contract over our own types."""

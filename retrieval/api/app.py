@@ -1,0 +1,45 @@
+"""create_app: routes, middleware and the error table around one process's opened parts."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.types import Scope
+
+from retrieval.api import errors
+from retrieval.api.auth import Gate
+from retrieval.api.dependencies import Service
+from retrieval.api.middleware import Admitted, Bounded, Observed
+from retrieval.api.routes import ROUTERS
+
+
+def create_app(opened: Callable[[], AbstractContextManager[Service]]) -> FastAPI:
+    """`opened` is entered when the server starts and left when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with opened() as service:
+            app.state.service = service
+            yield
+
+    app = FastAPI(
+        title="Carrel",
+        description="Self-hosted vector stores that speak OpenAI's API.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+
+    def gate_of(_: Scope) -> Gate:
+        service: Service = app.state.service
+        return service.gate
+
+    # Added innermost first.
+    app.add_middleware(Bounded)
+    app.add_middleware(Admitted, gate_of=gate_of)
+    app.add_middleware(Observed)
+    errors.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app

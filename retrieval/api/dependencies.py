@@ -1,0 +1,69 @@
+"""What routes may receive: the caller, the opened parts, and nothing that they could open themselves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from retrieval.api.auth import Caller, Gate
+from retrieval.catalog.account_rows import Scope
+from retrieval.errors import NotPermitted
+from retrieval.jobs import Doorbell
+from retrieval.resources import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """Limits of the wire that are settings."""
+
+    most_results: int = 100
+    keyword_weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything that answers requests; one per process, at `app.state.service`."""
+
+    resources: Resources
+    gate: Gate
+    doorbell: Doorbell
+    wire: Wire
+
+
+def service_of(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def resources_of(request: Request) -> Resources:
+    return service_of(request).resources
+
+
+def caller_of(request: Request) -> Caller:
+    """Admitted once a request, by the middleware; remembered on the request."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+def allowed(scope: Scope) -> Callable[[Request], Caller]:
+    """A dependency: the caller, if the key has the scope and may use the route."""
+
+    def check(request: Request) -> Caller:
+        caller = caller_of(request)
+        caller.require(scope)
+        routes = caller.key.routes if caller.key else None
+        path = request.url.path
+        if routes is not None and not any(
+            path == route or path.startswith(route.rstrip("/") + "/") for route in routes
+        ):
+            raise NotPermitted(f"This key may not use {path}.")
+        return caller
+
+    return check
+
+
+ServiceDep = Annotated[Service, Depends(service_of)]
+ResourcesDep = Annotated[Resources, Depends(resources_of)]
+Reader = Annotated[Caller, Depends(allowed(Scope.READ))]
+Writer = Annotated[Caller, Depends(allowed(Scope.WRITE))]

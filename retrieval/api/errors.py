@@ -1,0 +1,165 @@
+"""Exception -> answer: the one place with HTTP codes for failures, and the contract's error envelope.
+
+A caller's mistake is 4xx, never 409, 422 or 5xx: the SDKs retry those. What passes by itself is 503 with
+`retry-after`. The last row catches what nobody foresaw; its message tells nothing of the inside.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from ingest.errors import EmbedderMisbehaved, EmbedderUnavailable, ModelMissing
+from retrieval.api.validation import describe
+from retrieval.errors import (
+    CallerError,
+    CatalogError,
+    CatalogTooNew,
+    IndexDamaged,
+    InvalidInput,
+    LeaseLost,
+    NotAllowedNow,
+    NotAuthenticated,
+    NotFound,
+    NotPermitted,
+    ObjectExists,
+    ObjectMissing,
+    QuotaExceeded,
+    RetrievalError,
+    SegmentDamaged,
+    StorageFull,
+    StorageUnavailable,
+    TooLarge,
+)
+
+log = logging.getLogger(__name__)
+
+INVALID_REQUEST: Final = "invalid_request_error"
+SERVER_ERROR: Final = "server_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    status: int
+    type: str
+    message: str | None = None  # None: the exception's own sentence
+    retry_after_seconds: int | None = None
+
+
+TABLE: Final[Mapping[type[Exception], Row]] = {
+    NotFound: Row(404, INVALID_REQUEST),
+    InvalidInput: Row(400, INVALID_REQUEST),
+    NotAllowedNow: Row(400, INVALID_REQUEST),
+    TooLarge: Row(413, INVALID_REQUEST),
+    NotAuthenticated: Row(401, INVALID_REQUEST),
+    NotPermitted: Row(403, INVALID_REQUEST),
+    QuotaExceeded: Row(429, "rate_limit_error"),
+    CallerError: Row(400, INVALID_REQUEST),
+    StorageFull: Row(503, SERVER_ERROR, "The server's storage is full. What is stored can be searched.", 30),
+    StorageUnavailable: Row(503, SERVER_ERROR, "The server's storage does not answer. Try again.", 5),
+    ObjectMissing: Row(500, SERVER_ERROR, "Stored bytes are missing. Tell the operator; see the server's log."),
+    ObjectExists: Row(500, SERVER_ERROR, "The server stumbled over itself. Try again."),
+    SegmentDamaged: Row(
+        500, SERVER_ERROR, "This vector store's data is damaged. Tell the operator: it must be rebuilt."
+    ),
+    IndexDamaged: Row(503, SERVER_ERROR, "An index is being rebuilt. Try again.", 5),
+    CatalogTooNew: Row(503, SERVER_ERROR, "The server's database belongs to a later release.", 60),
+    LeaseLost: Row(500, SERVER_ERROR, "The server stumbled over itself. Try again."),
+    CatalogError: Row(503, SERVER_ERROR, "The server's database does not answer. Try again.", 2),
+    RetrievalError: Row(500, SERVER_ERROR, "The server failed. Tell the operator; see the server's log."),
+    EmbedderUnavailable: Row(503, SERVER_ERROR, "The embedding model does not answer. Try again.", 5),
+    EmbedderMisbehaved: Row(503, SERVER_ERROR, "The embedding model gave no usable answer. Try again.", 5),
+    ModelMissing: Row(503, SERVER_ERROR, None, 60),
+}
+UNFORESEEN: Final = Row(500, SERVER_ERROR, "The server failed. Tell the operator; see the server's log.")
+
+
+def envelope(message: str, kind: str, *, param: str | None = None, code: str | None = None) -> bytes:
+    error = {"message": message, "type": kind, "param": param, "code": code}
+    return json.dumps({"error": error}, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def error_answer(
+    status: int,
+    message: str,
+    kind: str = INVALID_REQUEST,
+    *,
+    param: str | None = None,
+    code: str | None = None,
+    retry_after_seconds: float | None = None,
+) -> Response:
+    headers = {}
+    if retry_after_seconds is not None:
+        headers = {
+            "retry-after": str(max(1, ceil(retry_after_seconds))),
+            "retry-after-ms": str(max(1, ceil(retry_after_seconds * 1000))),
+        }
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    body = envelope(message, kind, param=param, code=code)
+    return Response(body, status, headers, media_type="application/json")
+
+
+def answer_of(error: Exception) -> Response:
+    row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), None)
+    if row is None or row.status >= 500:
+        log.error("request failed", exc_info=error)
+    row = row or UNFORESEEN
+    wait = row.retry_after_seconds
+    asked = getattr(error, "retry_after_seconds", None)
+    if isinstance(asked, int | float):
+        wait = max(1, ceil(asked))
+    return error_answer(
+        row.status,
+        row.message or str(error),
+        row.type,
+        param=error.param if isinstance(error, CallerError) else None,
+        code=error.code if isinstance(error, CallerError) else None,
+        retry_after_seconds=asked if isinstance(error, QuotaExceeded) else wait,
+    )
+
+
+def http_answer(error: HTTPException, method: str, path: str) -> Response:
+    """What the framework itself refuses: unknown routes, wrong methods, bad multipart bodies."""
+    if error.status_code == 404:
+        return error_answer(404, f"Unknown request URL: {method} {path}. Please check the URL for typos.")
+    if error.status_code == 405:
+        answer = error_answer(405, f"Not allowed to {method} on {path}.", code="method_not_supported")
+        allowed = (error.headers or {}).get("Allow")
+        if allowed:
+            answer.headers["allow"] = allowed
+        return answer
+    status = 400 if error.status_code in {409, 422} else error.status_code
+    return error_answer(status, str(error.detail), INVALID_REQUEST if status < 500 else SERVER_ERROR)
+
+
+def install(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    def _invalid(_: Request, error: RequestValidationError) -> Response:
+        problem = describe(_details(error))
+        return error_answer(400, problem.message, param=problem.param, code=problem.code)
+
+    @app.exception_handler(HTTPException)
+    def _refused(request: Request, error: HTTPException) -> Response:
+        return http_answer(error, request.method, request.url.path)
+
+    for kind in TABLE:
+
+        @app.exception_handler(kind)
+        def _foreseen(_: Request, error: Exception) -> Response:
+            return answer_of(error)
+
+    @app.exception_handler(Exception)
+    def _unforeseen(_: Request, error: Exception) -> Response:
+        return answer_of(error)
+
+
+def _details(error: RequestValidationError) -> Sequence[Mapping[str, object]]:
+    return error.errors()

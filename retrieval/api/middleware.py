@@ -1,0 +1,143 @@
+"""What happens to every request, whatever its route: an id, admission, a bound on its body, headers, one log line.
+
+Plain ASGI, outermost first: `Observed` numbers and times, `Admitted` lets in or refuses before any body is read,
+`Bounded` ends a body that is longer than its route may take.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from retrieval.api.auth import Gate
+from retrieval.api.errors import answer_of, error_answer
+from retrieval.errors import RetrievalError, TooLarge
+
+log = logging.getLogger("carrel.requests")
+
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
+LARGEST_JSON: Final = 32 << 20
+LARGEST_FILE: Final = 512 << 20
+LARGEST_PART: Final = 64 << 20
+FORM_ROOM: Final = 1 << 20  # a form is larger than the file in it
+
+GateOf = Callable[[Scope], Gate]
+
+
+class Observed:
+    """Gives each request an id and its time, and writes one line about it when it is over."""
+
+    def __init__(self, app: ASGIApp, *, seen: Callable[[str, str, int, float], None] | None = None) -> None:
+        self._app = app
+        self._seen = seen
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = f"req_{secrets.token_hex(16)}"
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        state["facts"] = {}
+        status = 0
+
+        async def observing(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers["openai-processing-ms"] = str(round(1000 * (time.perf_counter() - started)))
+                headers["openai-version"] = "2020-10-01"
+                headers.setdefault("x-request-cost", str(state["facts"].get("cost_usd", 0)))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observing)
+        finally:
+            seconds = time.perf_counter() - started
+            route = getattr(scope.get("route"), "path", "")
+            if self._seen is not None:
+                self._seen(scope["method"], route, status or 499, seconds)
+            caller = state.get("caller")
+            log.info(
+                "request",
+                extra={
+                    "request_id": request_id,
+                    "method": scope["method"],
+                    "route": route,
+                    "status": status or 499,  # the client went away before an answer
+                    "latency_ms": round(1000 * seconds, 3),
+                    "project": caller.project if caller else None,
+                    **{key: value for key, value in scope.get("path_params", {}).items() if isinstance(value, str)},
+                    **state["facts"],
+                },
+            )
+
+
+class Admitted:
+    """Refuses callers without a good key before anything of the body is read."""
+
+    def __init__(self, app: ASGIApp, *, gate_of: GateOf) -> None:
+        self._app = app
+        self._gate_of = gate_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        gate = self._gate_of(scope)
+        try:
+            caller = await run_in_threadpool(
+                gate.admit, headers.get("authorization"), project=headers.get("openai-project")
+            )
+        except RetrievalError as error:
+            await answer_of(error)(scope, receive, send)
+            return
+        scope.setdefault("state", {})["caller"] = caller
+        await self._app(scope, receive, send)
+
+
+class Bounded:
+    """Answers 413 to a body that says it is too long at once, to one that turns out to be when it does."""
+
+    def __init__(self, app: ASGIApp, *, limits: Mapping[str, int] | None = None) -> None:
+        self._app = app
+        self._limits = limits or {"/v1/files": LARGEST_FILE + FORM_ROOM}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        most = self._most(scope["path"])
+        said = Headers(scope=scope).get("content-length", "0")
+        if not said.isdecimal():
+            await error_answer(400, "The header 'Content-Length' must be a whole number.")(scope, receive, send)
+            return
+        if int(said) > most:
+            await error_answer(413, f"The request body is too large: at most {most} bytes.")(scope, receive, send)
+            return
+        received = 0
+
+        async def counting() -> Message:
+            nonlocal received
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                if received > most:
+                    raise TooLarge(f"The request body is too large: at most {most} bytes.")
+            return message
+
+        await self._app(scope, counting, send)
+
+    def _most(self, path: str) -> int:
+        if path.startswith("/v1/uploads/") and path.endswith("/parts"):
+            return LARGEST_PART + FORM_ROOM
+        return self._limits.get(path, LARGEST_JSON)

@@ -1,0 +1,9 @@
+"""One noun each: what a request asks, in calls to the rooms below."""
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from retrieval.api.routes import health
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (health.router,)

@@ -1,0 +1,1 @@
+"""Wire shapes as the contract has them, to and from our types."""
