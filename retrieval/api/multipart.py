@@ -1,0 +1,172 @@
+"""Multipart bodies, read as they arrive: fields are collected, the one file goes piece by piece to whoever stores it.
+
+Nothing is spooled first: a file's bytes are hashed and written once, on their way in, off the event loop.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+
+from retrieval.errors import InvalidInput
+
+MOST_FIELDS: Final = 100
+MOST_FIELD_BYTES: Final = 64 << 10
+WRITE_BYTES: Final = 1 << 20  # gathered before a thread is asked to write them
+
+_ESCAPED: Final = re.compile(r"%(22|0[0-9A-Fa-f]|1[0-9A-Fa-f]|7[Ff])")
+
+
+class Sink(Protocol):
+    """Takes a file's bytes; called in a thread."""
+
+    def write(self, piece: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    filename: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    fields: Mapping[str, str]
+    file: FilePart | None
+
+
+@dataclass(slots=True)
+class _Part:
+    headers: dict[str, str] = field(default_factory=dict)
+    name: str = ""
+    is_file: bool = False
+    value: bytearray = field(default_factory=bytearray)
+
+
+class _Reader:
+    """Turns the parser's callbacks into fields and waiting file bytes."""
+
+    def __init__(self, boundary: bytes, file_field: str) -> None:
+        self.fields: dict[str, str] = {}
+        self.file: FilePart | None = None
+        self.waiting = bytearray()
+        self.ended = False
+        self._file_field = file_field
+        self._part = _Part()
+        self._header = bytearray()
+        self._header_value = bytearray()
+        self.parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_part_data": self._data,
+                "on_part_end": self._end,
+                "on_header_field": self._on_header,
+                "on_header_value": self._on_header_value,
+                "on_header_end": self._header_end,
+                "on_headers_finished": self._headers_finished,
+                "on_end": self._finish,
+            },
+        )
+
+    def _begin(self) -> None:
+        self._part = _Part()
+        if len(self.fields) >= MOST_FIELDS:
+            raise InvalidInput(f"The form has more than {MOST_FIELDS} fields.")
+
+    def _on_header(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _header_end(self) -> None:
+        name = self._header.decode("latin-1").lower()
+        self._part.headers[name] = self._header_value.decode("utf-8", "replace")
+        self._header.clear()
+        self._header_value.clear()
+
+    def _headers_finished(self) -> None:
+        disposition = self._part.headers.get("content-disposition", "")
+        names = _parameters(disposition)
+        self._part.name = names.get("name", "")
+        if not self._part.name:
+            raise InvalidInput("A part of the form has no name.")
+        if self._part.name == self._file_field:
+            if self.file is not None:
+                raise InvalidInput(f"The form has more than one part '{self._file_field}'.", param=self._file_field)
+            if "filename" not in names:
+                raise InvalidInput(f"'{self._file_field}' must be a file.", param=self._file_field, code="invalid_type")
+            self._part.is_file = True
+            kind = self._part.headers.get("content-type", "application/octet-stream")
+            self.file = FilePart(names["filename"], kind)
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._part.is_file:
+            self.waiting += data[start:end]
+            return
+        self._part.value += data[start:end]
+        if len(self._part.value) > MOST_FIELD_BYTES:
+            sentence = f"The field '{self._part.name}' is too long."
+            raise InvalidInput(sentence, param=self._part.name, code="string_above_max_length")
+
+    def _end(self) -> None:
+        if self._part.is_file:
+            return
+        if self._part.name in self.fields:
+            raise InvalidInput(f"The form has the field '{self._part.name}' twice.", param=self._part.name)
+        try:
+            self.fields[self._part.name] = self._part.value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"The field '{self._part.name}' is not UTF-8.", param=self._part.name) from error
+
+    def _finish(self) -> None:
+        self.ended = True
+
+
+async def read_form(request: Request, file_field: str, sink_of: Callable[[FilePart], Sink]) -> Form:
+    """Read the whole body. `sink_of` is asked once, when the file part begins."""
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise InvalidInput("The request body must be multipart/form-data with a boundary.", param=None)
+    reader = _Reader(boundary, file_field)
+    sink: Sink | None = None
+    try:
+        async for piece in request.stream():
+            reader.parser.write(piece)
+            if reader.file is not None and sink is None:
+                sink = sink_of(reader.file)
+            if sink is not None and len(reader.waiting) >= WRITE_BYTES:
+                await _drain(reader, sink)
+        reader.parser.finalize()
+    except FormParserError as error:
+        raise InvalidInput("The multipart body is not well formed.") from error
+    except ClientDisconnect as error:
+        raise InvalidInput("The client went away before the whole body had arrived.") from error
+    if not reader.ended:
+        raise InvalidInput("The multipart body ends before its closing boundary.")
+    if sink is not None and reader.waiting:
+        await _drain(reader, sink)
+    return Form(reader.fields, reader.file)
+
+
+async def _drain(reader: _Reader, sink: Sink) -> None:
+    piece = bytes(reader.waiting)
+    reader.waiting.clear()
+    await run_in_threadpool(sink.write, piece)
+
+
+def _parameters(disposition: str) -> dict[str, str]:
+    """name and filename as the SDKs write them: UTF-8 unescaped, quotes as %22, backslashes doubled."""
+    found = {}
+    for match in re.finditer(r';\s*([\w*]+)=(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))', disposition):
+        name, quoted, bare = match.groups()
+        value = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else bare
+        found[name.lower()] = _ESCAPED.sub(lambda code: chr(int(code.group(1), 16)), value)
+    return found
