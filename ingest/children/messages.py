@@ -149,7 +149,9 @@ def _prepared(header: Header, body: memoryview, chunking: ChunkLimits, limits: L
     blocks = header.get("blocks")
     if not isinstance(blocks, dict) or not blocks.keys() <= set(BlockKind):
         raise Garbled("blocks of no known kind")
-    if place_kind is not None and place_kind not in set(PlaceKind):
+    if place_kind is not None and place_kind not in list(
+        PlaceKind
+    ):  # a set would ask for a hash, and it may be anything
         raise Garbled("places of no known kind")
     return Prepared(
         text=text,
