@@ -19,7 +19,7 @@ from retrieval.ids import FileId, StoreId, new_file_id, new_project_id, new_stor
 from retrieval.index.snapshots import Snapshots
 from retrieval.index.vectors import use_one_thread
 from retrieval.search.searcher import Searcher
-from retrieval.storage.blobs import Blobs, blob_name
+from retrieval.storage.blobs import Blobs
 from retrieval.storage.directory import Directory
 from workers.pipeline import index_waiting
 from workers.resources import WorkerResources
@@ -65,7 +65,7 @@ class Library:
     def upload(self, name: str, content: bytes) -> FileId:
         facts = self.blobs.receive(self.project, [content], most_bytes=1 << 40)
         file = new_file_id()
-        new = NewFile(file, name, "assistants", facts.bytes, facts.sha256, blob_name(self.project, facts.sha256))
+        new = NewFile(file, name, "assistants", facts.bytes, facts.sha256, facts.name)
         with self.catalog.transaction() as tx:
             tx.files.add(self.project, new, int(time.time()))
         return file

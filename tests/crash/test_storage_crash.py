@@ -12,7 +12,7 @@ import pytest
 from retrieval.errors import StorageError, StorageFull, StorageUnavailable
 from retrieval.ids import ProjectId, SegmentId
 from retrieval.segments.folding import fold_segments
-from retrieval.storage.blobs import Blobs, blob_name
+from retrieval.storage.blobs import Blobs
 from retrieval.storage.directory import INCOMING, Directory
 from retrieval.storage.objects import put
 from tests.support.disks import DeadlyDisk, FaultyDisk, LossyDisk, PowerCut
@@ -36,7 +36,7 @@ def story(storage: Directory, acknowledge: Acknowledge) -> None:
     blobs = Blobs(storage)
     for pieces in ([b"uploaded ", b"bytes"], [b"uploaded bytes"]):  # the second renews the first
         facts = blobs.receive(ProjectId("proj_1"), pieces, most_bytes=100)
-        acknowledge(blob_name(ProjectId("proj_1"), facts.sha256))
+        acknowledge(facts.name)
     rows = []
     for number in (1, 2):
         name = f"segments/{STORE}/seg_{number}.safetensors"

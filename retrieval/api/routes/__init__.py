@@ -4,6 +4,6 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from retrieval.api.routes import health
+from retrieval.api.routes import files, health
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (health.router,)
+ROUTERS: Final[tuple[APIRouter, ...]] = (files.router, health.router)
