@@ -44,7 +44,7 @@ model: $(MODEL)
 
 $(MODEL): | $(VENV)/environment.done
 	@test -e $(VENV)/dev.done || test -e $(VENV)/runtime.done || $(MAKE) $(VENV)/runtime.done
-	$(BIN)/python -m ingest.embedding.fetch --folder models
+	$(BIN)/python -m ingest.embedding.fetch --into models
 
 $(VENV)/environment.done:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import StorageError, StorageFull, StorageUnavailable
-from retrieval.ids import ProjectId, SegmentId
+from retrieval.ids import SegmentId
 from retrieval.segments.folding import fold_segments
-from retrieval.storage.blobs import Blobs
 from retrieval.storage.directory import INCOMING, Directory
 from retrieval.storage.objects import put
 from tests.support.disks import DeadlyDisk, FaultyDisk, LossyDisk, PowerCut
@@ -33,10 +32,9 @@ def story(storage: Directory, acknowledge: Acknowledge) -> None:
         acknowledge(name)
 
     once("plain/folder/object", lambda: put(storage, "plain/folder/object", [b"first ", b"second"]))
-    blobs = Blobs(storage)
-    for pieces in ([b"uploaded ", b"bytes"], [b"uploaded bytes"]):  # the second renews the first
-        facts = blobs.receive(ProjectId("proj_1"), pieces, most_bytes=100)
-        acknowledge(facts.name)
+    for pieces in ([b"codes ", b"of rows"], [b"codes of rows"]):  # the second renews the first
+        put(storage, "indexes/store/codes", pieces, replace=True)
+        acknowledge("indexes/store/codes")
     rows = []
     for number in (1, 2):
         name = f"segments/{STORE}/seg_{number}.safetensors"

@@ -92,9 +92,9 @@ def expiry_of(anchor: str | None, seconds: str | None) -> int | None:
     param = "expires_after.seconds"
     if seconds is None or not re.fullmatch(r"-?[0-9]{1,18}", seconds):
         raise InvalidInput(f"Invalid type for '{param}': expected an integer.", param=param, code="invalid_type")
-    value = int(seconds)
-    if value < LEAST_SECONDS:
+    asked = int(seconds)
+    if asked < LEAST_SECONDS:
         raise InvalidInput(f"'{param}' must be at least {LEAST_SECONDS}.", param=param, code="integer_below_min_value")
-    if value > MOST_SECONDS:
+    if asked > MOST_SECONDS:
         raise InvalidInput(f"'{param}' must be at most {MOST_SECONDS}.", param=param, code="integer_above_max_value")
-    return value
+    return asked
