@@ -164,21 +164,26 @@ def _reads_as_language(text: str) -> bool:
 
 def _utf8_or_legacy(source: Source) -> str:
     """For bytes that are not wholly UTF-8: damaged UTF-8, or a legacy encoding; raises UndecodableText for binary."""
+    _refuse_binary(source[:SAMPLE_BYTES])
     first = _HIGH_BYTE.search(source)
-    start = max(0, first.start() - SAMPLE_BYTES // 4) if first else 0
-    sample = source[start : start + SAMPLE_BYTES]
-    if not (_is_clean(sample) and _is_clean(source[:SAMPLE_BYTES])):
-        raise UndecodableText(
-            "The file is binary: its bytes are no text in any encoding known here. Upload text in UTF-8 or UTF-16."
-        )
     if not first:
         return "utf-8"
+    start = max(0, first.start() - SAMPLE_BYTES // 4)
+    sample = source[start : start + SAMPLE_BYTES]
+    _refuse_binary(sample)
     # A stray byte costs one replacement character; letters of a legacy encoding would cost one each.
     high = len(_HIGH_BYTE.findall(sample))
     lost = sample.decode("utf-8", "replace").count(_REPLACEMENT)
     if lost * 4 <= high or _has_only_surrogates_wrong(sample):
         return "utf-8"
     return _detected(sample, high)
+
+
+def _refuse_binary(sample: bytes) -> None:
+    if not _is_clean(sample):
+        raise UndecodableText(
+            "The file is binary: its bytes are no text in any encoding known here. Upload text in UTF-8 or UTF-16."
+        )
 
 
 def _has_only_surrogates_wrong(sample: bytes) -> bool:

@@ -36,7 +36,11 @@ _EMBEDDED_DATA = re.compile(r"(data:[\w.+-]{1,40}/[\w.+-]{1,80};base64,)[A-Za-z0
 
 def parse_markdown(source: Source, limits: Limits) -> Document:
     decoded = decode(source, limits)
-    text = without_comments(decoded.text)
+    return markdown_document(decoded.text, decoded.warnings)
+
+
+def markdown_document(written: str, warnings: tuple[str, ...] = ()) -> Document:
+    text = without_comments(written)
     if "base64," in text:
         text = _EMBEDDED_DATA.sub(r"\1", text)
     if not text.strip():
@@ -48,7 +52,7 @@ def parse_markdown(source: Source, limits: Limits) -> Document:
         tuple(reader.blocks),
         "text/markdown",
         title=reader.front_title or reader.outline.title,
-        warnings=decoded.warnings,
+        warnings=warnings,
     )
 
 

@@ -39,6 +39,7 @@ from ingest.parsing.marked_text import (
     parse_org,
     parse_restructured_text,
 )
+from ingest.parsing.notebook import parse_notebook
 from ingest.parsing.pdf import parse_pdf
 from ingest.parsing.pptx import parse_pptx
 from ingest.parsing.rtf import parse_rtf
@@ -70,6 +71,7 @@ _FORMATS: Final = (
     Format("csv", (".csv",), parse_csv),
     Format("tsv", (".tsv", ".tab"), parse_tsv),
     Format("json", (".json", ".geojson", ".webmanifest"), parse_json),
+    Format("notebook", (".ipynb",), parse_notebook),
     Format("json lines", (".jsonl", ".ndjson"), parse_json_lines),
     Format("xml", (".xml", ".rss", ".atom", ".xsd", ".xsl", ".xslt", ".wsdl", ".opml", ".dita"), parse_xml_document),
     Format("email", (".eml", ".mht", ".mhtml"), parse_email),

@@ -42,6 +42,8 @@ def parse_xml_document(source: Source, limits: Limits) -> Document:
             parser.feed(data[at : at + _WINDOW_BYTES])
         parser.close()
     except etree.XMLSyntaxError as error:
+        if target.is_untouched and not source[:].strip():
+            raise EmptyDocument("The file holds no text.") from error
         raise _refusal(error, limits) from error
     except (LookupError, UnicodeError, AssertionError) as error:
         raise DamagedDocument("The XML is in an encoding that is not known here. Save it as UTF-8.") from error
@@ -103,7 +105,12 @@ class _Target:
         self._open: list[_Element] = []
         self._sections = 0
         self._prose = 0  # open elements with words of their own: what ends inside them is part of a sentence
+        self._has_begun = False
         self.title = ""
+
+    @property
+    def is_untouched(self) -> bool:
+        return not self._has_begun
 
     def doctype(self, _name: str, _public: str | None, _system: str | None) -> None:
         raise HostileDocument(
@@ -114,6 +121,7 @@ class _Target:
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         if len(self._open) >= self._limits.nesting:
             raise _too_deep(self._limits)
+        self._has_begun = True
         name = _local(tag)
         is_section = name.lower() in _SECTIONS
         self._sections += is_section

@@ -120,6 +120,53 @@ def test_a_mark_at_the_front_settles_the_encoding(encoding: str, text: str) -> N
     assert decode(text.encode(encoding), LIMITS).text == text
 
 
+SAMPLES = {
+    "a.md": b"---\ntitle: T\n---\n# A\n\n- x\n  - y\n\n| a | b |\n|---|"
+    b"---|\n| 1 | 2 |\n\n```py\nx\n```\n<!-- c -->\nB\n-\nend\n",
+    "a.html": b"<meta charset=utf-8><title>T</title><nav>n</nav><main"
+    b"><h1>A</h1><table><tr><th>a<th>b<tr><td>1<td>2</table>"
+    b"<ul><li>x<ol><li>y</ol></ul><pre>\n c\n</pre><p>d&eacute;<br>e</main>",
+    "a.csv": b'name,age\r\n"Ann, ""A""",3\r\n"two\nlines",4\r\n',
+    "a.json": b'{"a": [1, 2.5e3, {"b": "\\u00e9\\ud83d\\ude00"}], "messages":'
+    b' [{"role": "user", "content": "hi"}], "n": null}',
+    "a.jsonl": b'{"a": 1}\n{"b": [true, false]}\n"c"\n',
+    "a.xml": b"<?xml version='1.0' encoding='utf-8'?><r a='1'><!-- c "
+    b"--><section><title>T</title><p>x <b>y</b></p></section>"
+    b"<i>&#233;</i><![CDATA[z]]></r>",
+    "a.rtf": b"{\\rtf1\\ansi{\\fonttbl{\\f0\\fcharset204 A;}}{\\info{"
+    b"\\title T}}\\pard\\outlinelevel0 H\\par\\pard \\u8364?"
+    b"\\'e9{\\f0 \\'e9}\\par\\trowd a\\cell b\\cell\\row{\\pict 00}\\bin3 abc}",
+    "a.eml": b"From: a\r\nSubject: =?utf-8?q?x=C3=A9?=\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+    b"Content-Type: text/plain; charset=latin-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nx=E9\r\n--b\r\n"
+    b"Content-Type: message/rfc822\r\n\r\nSubject: y\r\n\r\nz\r\n--b--\r\n",
+    "a.ipynb": b'{"cells": [{"cell_type": "markdown", "source": '
+    b'["# A\\n", "x"]}, {"cell_type": "code", "source": "y"}]}',
+    "a.py": b"import x\n\n\nclass A:\n    def f(self):\n        pass\n\n        return 1\n\n\ndef g(): ...\n",
+    "a.rst": b"=====\nTitle\n=====\n\nA\n---\n\nx::\n\n  y\n\n=== ===\na   b\n=== ===\n",
+}
+
+
+@given(
+    name=st.sampled_from(sorted(SAMPLES)),
+    cuts=st.lists(
+        st.tuples(
+            st.floats(0, 1), st.integers(0, 12), st.binary(max_size=4) | st.sampled_from([b"\xff", b"\0", b"<", b"{"])
+        ),
+        max_size=4,
+    ),
+    repeated=st.integers(1, 3),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_damaged_document_is_read_lawfully_or_refused(
+    name: str, cuts: list[tuple[float, int, bytes]], repeated: int
+) -> None:
+    source = SAMPLES[name] * repeated
+    for where, removed, inserted in cuts:
+        at = int(where * len(source))
+        source = source[:at] + inserted + source[at + removed :]
+    parse_lawfully(source, name)
+
+
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

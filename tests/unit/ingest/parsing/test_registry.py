@@ -31,7 +31,9 @@ def test_plain_words_are_read_under_every_name_but_never_refused_as_unknown(name
     try:
         document = parse(b"Some plain words.", f"a{name}", LIMITS)
     except DocumentError as error:
-        assert name in (".xml .rss .atom .xsd .xsl .xslt .wsdl .opml .dita".split())  # which have to be well-formed
+        assert name in (
+            ".ipynb .xml .rss .atom .xsd .xsl .xslt .wsdl .opml .dita".split()
+        )  # which have to be well-formed
         assert not isinstance(error, UnsupportedFile)  # noqa: PT017 - both outcomes are checked
     else:
         assert "Some plain words." in document.text

@@ -118,6 +118,8 @@ def test_what_is_not_well_formed_is_damaged(text: str) -> None:
 
 def test_without_words_or_values_it_is_empty() -> None:
     with pytest.raises(EmptyDocument):
+        read(" \n ")
+    with pytest.raises(EmptyDocument):
         read("<a><b/> <c></c></a>")
 
 
