@@ -32,7 +32,7 @@ OWNERS = {
     "onnxruntime": {"ingest.embedding.sessions"},
     "tokenizers": {"ingest.embedding.local"},
     "httpx": {"ingest.embedding.upstream"},
-    "faiss": {"retrieval.index.vector"},
+    "faiss": {"retrieval.index.vectors.kernels"},
     "sqlalchemy": {"retrieval.catalog"},
     "alembic": {"retrieval.catalog"},
     "psycopg": {"retrieval.catalog"},

@@ -2,7 +2,7 @@
 
 Run when a codebook is trained and again when a store has grown a good deal: an effort that no longer holds is
 replaced, and a codebook that no effort serves is replaced by a finer one, or by none. Queries are made from
-stored rows, since real ones are not kept: a third as they are, a third with noise, a third between two rows.
+stored rows, since real ones are not kept: some as they are, most with noise, some between two rows, which is hardest.
 A hit counts by its score, so that copies of one text are as good as one another.
 """
 
@@ -15,13 +15,18 @@ import numpy as np
 from retrieval.index.vectors.codebook import MOST_TRAINED, Codebook, train_codebook
 from retrieval.index.vectors.codes import SegmentCodes, encode_segment
 from retrieval.index.vectors.kernels import Matrix, best_scores_of_many
-from retrieval.index.vectors.side import SMALL_ROWS, Effort, SegmentVectors, VectorSide
+from retrieval.index.vectors.placed import SMALL_ROWS, SegmentVectors
+from retrieval.index.vectors.selection import Selection
+from retrieval.index.vectors.side import DEPTH, Effort, VectorSide
 
 CODED_FROM: Final = 20_000  # rows of a store; below, scanning every vector takes well under a millisecond
 TARGET: Final = 0.99
-DEPTH: Final = 10  # recall is counted over so many hits
 CANDIDATES: Final = (300, 600, 1_000, 2_000, 4_000)
-PROBES: Final = (10, 15, 20, 30, 40, 60, 80, 120, 160, 320, 1_000)  # of 1,000 lists
+PROBES: Final = (10, 15, 20, 30, 40, 60, 80, 120, 160, 240)  # of 1,000 lists; beyond, splitting saves nothing
+UNSPLIT: Final = 1_000
+SELDOM: Final = 0.25  # of queries may have to look twice
+_NOISE: Final = np.array([0, 0.5, 0.5, 1, 0], np.float32)  # by style of query: how much of it is no row's
+_OTHER: Final = np.array([0, 0, 0, 0, 0.7], np.float32)  # and how much is another row's
 _SAME: Final = 1e-5  # scores this close are ties
 
 
@@ -41,59 +46,75 @@ def index_store(
     sample = _sample(segments, MOST_TRAINED, seed)
     for finer in (False, True):
         codebook = train_codebook(sample, version=version, seed=seed, finer=finer)
-        codes = tuple(None if len(one) < SMALL_ROWS else encode_segment(codebook, one, seed=seed) for one in segments)
-        held = [SegmentVectors(one, coded) for one, coded in zip(segments, codes, strict=True)]
-        effort = calibrate(VectorSide.empty(codebook.width, codebook).with_segments(held), target=target, seed=seed)
-        if effort.candidates:
-            return StoreIndex(codebook, codes, effort)
+        for unsplit in (False, True):
+            codes = tuple(_codes_of(codebook, one, seed, unsplit=unsplit) for one in segments)
+            held = [SegmentVectors(one, coded) for one, coded in zip(segments, codes, strict=True)]
+            side = VectorSide.empty(codebook.width, codebook).with_segments(held)
+            effort = calibrate(side, target=target, seed=seed)
+            if effort.candidates and (effort.probes < UNSPLIT or not side.is_split):
+                return StoreIndex(codebook, codes, effort)
+            if not side.is_split:
+                break
     return None
 
 
 def calibrate(side: VectorSide, *, target: float = TARGET, queries: int = 200, seed: int = 1) -> Effort:
-    """The least effort whose recall reaches the target; `candidates` 0 if none does, and every search must scan."""
+    """The least effort whose recall reaches the target; `candidates` 0 if none does, and every search must scan.
+
+    `probes` of 1,000 for a side with split segments says that its rows gather nowhere: code them unsplit.
+    """
     if not side.coded_rows:
-        return Effort(0, 1_000, 1.0)
+        return Effort(0, UNSPLIT, 1.0)
     asked = _queries([one.vectors for one in side.segments], queries, seed)
-    bars = _bars(side, asked)
+    everything = side.select([None] * len(side.segments), by_codes=True)
+    bars = _bars(side, asked, everything)
     loss = 1 - target
-    candidates, recall = 0, 0.0
-    found = [_scored(side, query, 1_000) for query in asked]
+    # Part of the loss is left to chance, which chose the queries, and to lists that are not visited.
+    first_bar = 1 - loss * (0.5 if side.is_split else 0.75)
+    effort = Effort(0, UNSPLIT, 1.0)
     for candidates in CANDIDATES:
-        recall = _recall(found, bars, candidates)
-        if recall >= 1 - loss * (0.5 if side.is_split else 0.75):  # the rest is left to unvisited lists, and to chance
-            break
-    else:
-        return Effort(0, 1_000, 1.0) if recall < target else Effort(candidates, 1_000, recall)
-    if side.is_split:
-        for probes in PROBES:
-            visited = _recall([_scored(side, query, probes) for query in asked], bars, candidates)
-            if visited >= 1 - loss * 0.75:
-                return Effort(candidates, probes, visited)
-    return Effort(candidates, 1_000, recall)
+        recall, widened = _measure(side, asked, bars, everything, Effort(candidates, UNSPLIT))
+        if recall >= first_bar:
+            effort = Effort(candidates, UNSPLIT, recall)
+            if widened <= SELDOM:
+                break
+    if not effort.candidates or not side.is_split:
+        return effort
+    for probes in PROBES:
+        recall, _ = _measure(side, asked, bars, everything, Effort(effort.candidates, probes))
+        if recall >= 1 - loss * 0.75:
+            return Effort(effort.candidates, probes, recall)
+    return effort
 
 
-def _scored(side: VectorSide, query: Matrix, probes: int) -> list[Matrix]:
-    """Exact scores of the most candidates we would ever take, group by group, in the order the codes give."""
-    groups = side.candidates(query, CANDIDATES[-1], side.everything, probes)
-    return [side.exact_scores(query, ids) for ids in groups]
+def _codes_of(codebook: Codebook, vectors: Matrix, seed: int, *, unsplit: bool) -> SegmentCodes | None:
+    if len(vectors) < SMALL_ROWS:
+        return None
+    return encode_segment(codebook, vectors, lists=1 if unsplit else None, seed=seed)
 
 
-def _recall(found: Sequence[Sequence[Matrix]], bars: Matrix, candidates: int) -> float:
-    hits = [
-        min(sum(int(np.count_nonzero(scores[:candidates] >= bar)) for scores in groups), DEPTH)
-        for groups, bar in zip(found, bars, strict=True)
-    ]
-    return float(np.mean(hits)) / DEPTH
+def _measure(
+    side: VectorSide, queries: Matrix, bars: Matrix, everything: Selection, effort: Effort
+) -> tuple[float, float]:
+    """Recall, and the share of queries that had to look twice."""
+    hits = widened = 0
+    for query, bar in zip(queries, bars, strict=True):
+        found, rounds = side.look(query, DEPTH, everything, effort)
+        hits += min(sum(int(np.count_nonzero(scores >= bar)) for _, scores in found), DEPTH)
+        widened += rounds > 0
+    return hits / (DEPTH * len(queries)), widened / len(queries)
 
 
-def _bars(side: VectorSide, queries: Matrix) -> Matrix:
+def _bars(side: VectorSide, queries: Matrix, everything: Selection) -> Matrix:
     """For each query the score that a row must reach to be among the best ten coded ones."""
     best = np.full((len(queries), DEPTH), -np.inf, np.float32)
     for number, pool in enumerate(side.pools):
         if pool.coded:
             if pool.check is not None:
                 pool.check(slice(0, len(pool.matrix)))
-            more = best_scores_of_many(pool.matrix, queries, DEPTH, side.everything.filters[number])
+            named = everything.named[number]
+            matrix = pool.matrix if named is None else pool.matrix[named]
+            more = best_scores_of_many(matrix, queries, DEPTH, everything.filters[number])
             best = -np.sort(-np.concatenate([best, more], axis=1), axis=1)[:, :DEPTH]
     return np.asarray(best[:, -1] - _SAME, np.float32)
 
@@ -103,9 +124,9 @@ def _queries(segments: Sequence[Matrix], count: int, seed: int) -> Matrix:
     rows, others = _sample(segments, count, seed + 2), _sample(segments, count, seed + 3)
     others = others[chance.permutation(len(others))]
     noise = chance.standard_normal(rows.shape).astype(np.float32)
-    noise *= 0.75 / np.linalg.norm(noise, axis=1, keepdims=True)
-    style = np.arange(len(rows))[:, None] % 3
-    asked = rows + np.where(style == 1, noise, np.float32(0)) + np.where(style == 2, others, np.float32(0)) * 0.7
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    style = np.arange(len(rows)) % len(_NOISE)
+    asked = rows + noise * _NOISE[style, None] + others * _OTHER[style, None]
     asked /= np.maximum(np.linalg.norm(asked, axis=1, keepdims=True), 1e-12)
     return np.ascontiguousarray(asked, dtype=np.float32)
 

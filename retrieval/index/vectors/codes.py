@@ -123,7 +123,7 @@ def _split(codebook: Codebook, vectors: Matrix, count: int, seed: int) -> Split:
     chosen = np.sort(np.random.default_rng(seed).choice(len(vectors), wanted, replace=False))
     sample = codebook.project(vectors[chosen])
     centres = train_centres(sample, count, seed)
-    few = sample[:: -(-len(sample) // MOST_TRAINED)]
+    few = np.ascontiguousarray(sample[:: -(-len(sample) // MOST_TRAINED)])
     differing = np.resize(few - centres[nearest(centres, few)], (max(len(few), CENTROIDS), few.shape[1]))
     return Split(centres, train_subquantizers(np.ascontiguousarray(differing), codebook.subquantizers, seed))
 

@@ -17,6 +17,7 @@ from retrieval.index.vectors.kernels import CodeLists, CodeStack, Matrix, Rows, 
 from retrieval.index.vectors.selection import Mask, Selection
 
 _MOST_WIDENED: Final = 8.0
+_THIN: Final = 0.8  # of the selected rows that lists would hold if the filter had nothing to do with the vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,25 +52,29 @@ class Group:
         ends = np.cumsum(sizes)
         return np.asarray(running[ends] - running[ends - sizes], np.int64)
 
-    def search(self, query: Matrix, wanted: int, selection: Selection, in_lists: Rows | None, probes: int) -> Rows:
-        """The ids of the `wanted` selected rows that look best by their codes; `probes` in a thousand lists."""
-        wanted = min(wanted, self.count(selection))
-        if not wanted:
-            return np.empty(0, np.int64)
+    def search(
+        self, query: Matrix, wanted: int, selection: Selection, in_lists: Rows | None, probes: int
+    ) -> tuple[Rows, Matrix]:
+        """Ids and approximate scores of the `wanted` selected rows that look best by their codes, best first.
+
+        `probes` in a thousand lists are visited, or more. `wanted` is at most the rows selected.
+        """
         split = None if self.split is None else self.split.split
         if split is None or in_lists is None:
-            return self.stack.search(query, wanted, self.every_list, self.no_nearness, selection.ids)[0]
+            return self.stack.search(query, wanted, self.every_list, self.no_nearness, selection.ids)
         nearness = score_rows(split.centres, query, self.every_list)
         visited = self._visited(nearness, wanted, selection, in_lists, probes)
-        ids, _ = self.stack.search(query, wanted, visited, nearness[visited], selection.ids)
-        return ids
+        return self.stack.search(query, wanted, visited, nearness[visited], selection.ids)
 
     def _visited(self, nearness: Matrix, wanted: int, selection: Selection, in_lists: Rows, probes: int) -> Rows:
         count = min(-(-probes * len(nearness) // 1_000), len(nearness))
-        if selection.share < 1:
-            count = min(round(count * min(selection.share**-0.5, _MOST_WIDENED)), len(nearness))
         nearest = np.argsort(-nearness)
         met = np.cumsum(in_lists[nearest])
+        if selection.share < 1 and self.split is not None:
+            count = min(round(count * min(selection.share**-0.5, _MOST_WIDENED)), len(nearness))
+            expected = float(self.split.lists.sizes[nearest[:count]].sum()) * selection.share
+            if met[count - 1] < _THIN * expected:  # the rows selected stand elsewhere: nearness says little about them
+                return nearest[in_lists[nearest] > 0]
         enough = int(np.searchsorted(met, wanted)) + 1
         return nearest[: max(count, enough)]
 

@@ -62,7 +62,9 @@ class Selection:
         return self.count / self.total if self.total else 0.0
 
 
-def select(pools: Sequence[Pool], places: Sequence[Place], masks: Sequence[Mask | None], *, few_rows: int) -> Selection:
+def select(
+    pools: Sequence[Pool], places: Sequence[Place], masks: Sequence[Mask | None], *, few_rows: int | None
+) -> Selection:
     """`few_rows`: up to so many selected rows are scored one by one, whatever their bytes."""
     if len(masks) != len(places):
         raise ValueError(f"{len(masks)} masks for {len(places)} segments")
@@ -81,7 +83,7 @@ def select(pools: Sequence[Pool], places: Sequence[Place], masks: Sequence[Mask 
         by_pool[place.pool] += wanted
     count, total = sum(by_segment), sum(place.rows for place in places)
     width = pools[0].matrix.shape[1] if pools else 1
-    few = count <= few_rows or count * 4 * width <= FEW_BYTES
+    few = few_rows is not None and (count <= few_rows or count * 4 * width <= FEW_BYTES)
     named = tuple(
         np.flatnonzero(mask) if mask is not None and (few or wanted < DENSE * len(mask)) and wanted else None
         for mask, wanted in zip(whole, by_pool, strict=True)
