@@ -7,6 +7,7 @@ several. Only the neighbours of a place are looked at, so the question costs the
 import unicodedata
 
 ZERO_WIDTH_JOINER = "\u200d"
+REGIONALS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
 MOST_FLAGS = 512  # regional indicators counted back; in a longer run of flags a cut may split one
 
 
@@ -21,17 +22,11 @@ def splits_a_character(text: str, at: int) -> bool:
         or unicodedata.category(after)[0] == "M"  # accents, vowel signs, variation selectors
         or "\U0001f3fb" <= after <= "\U0001f3ff"  # skin tones
         or "\U000e0020" <= after <= "\U000e007f"  # tags that spell a region's flag
-        or (_is_regional(after) and _regionals_before(text, at) % 2 == 1)
+        or (after in REGIONALS and _regionals_before(text, at) % 2 == 1)
     )
-
-
-def _is_regional(char: str) -> bool:
-    return "\U0001f1e6" <= char <= "\U0001f1ff"
 
 
 def _regionals_before(text: str, at: int) -> int:
     """Regional indicators directly before a place: two make one flag."""
-    count = 0
-    while count < min(at, MOST_FLAGS) and _is_regional(text[at - 1 - count]):
-        count += 1
-    return count
+    near = text[max(0, at - MOST_FLAGS) : at]
+    return len(near) - len(near.rstrip(REGIONALS))

@@ -188,16 +188,23 @@ def _joined(one: Edges, other: Edges) -> Edges:
 def _thin(edges: Edges, grain: int, kept: Places | None = None) -> Edges:
     """One edge a place, and one a grain of tokens; all that begin a section, though, and all that are `kept`."""
     order = np.lexsort((edges.price, edges.at))
-    order = order[np.diff(edges.at[order], prepend=-1) > 0]
-    at, tokens, price = (edges.at[order], edges.tokens[order], edges.price[order])
+    order = order[_begins_run(edges.at[order])]
+    at, tokens, price = edges.at[order], edges.tokens[order], edges.price[order]
     if not grain:
         return Edges(at, tokens, price)
-    order = np.lexsort((price, tokens // grain))
+    grains = tokens // grain
+    order = np.lexsort((price, grains))
     chosen = price == SECTION
-    chosen[order[np.diff(tokens[order] // grain, prepend=-1) > 0]] = True
-    if kept is not None:
+    chosen[order[_begins_run(grains[order])]] = True
+    if kept is not None and len(kept):
         chosen |= np.isin(at, kept)
     return Edges(at[chosen], tokens[chosen], price[chosen])
+
+
+def _begins_run(values: Places) -> NDArray[np.bool_]:
+    begins = np.ones(len(values), dtype=np.bool_)
+    np.not_equal(values[1:], values[:-1], out=begins[1:])
+    return begins
 
 
 def _gaps(edges: Edges, layout: _Layout, sizes: Sizes) -> Iterator[tuple[int, int]]:

@@ -50,13 +50,10 @@ def _earliest_starts(edges: Edges, sizes: Sizes) -> NDArray[np.int64]:
     wall = np.searchsorted(walls, np.arange(len(tokens)), side="left") - 1
     latest = np.searchsorted(begins, tokens - alone, side="right") - 1  # the last section that is alone in the chunk
     first = np.searchsorted(tokens, begins[latest] - alone, side="right")
-    earliest = np.maximum.reduce(
-        (
-            np.searchsorted(tokens, tokens - sizes.usual),
-            np.where(latest >= 0, first, 0),
-            np.where(wall >= 0, walls[wall] if len(walls) else 0, 0),
-        )
-    )
+    earliest = np.searchsorted(tokens, tokens - sizes.usual)
+    earliest = np.maximum(earliest, np.where(latest >= 0, first, 0))
+    if len(walls):
+        earliest = np.maximum(earliest, np.where(wall >= 0, walls[wall], 0))
     earliest[1:] = np.minimum(earliest[1:], np.arange(len(tokens) - 1))
     for end in (np.flatnonzero(edges.price[:-1] == AFTER_HEADING) + 1).tolist():
         earliest[end] = min(earliest[end], _with_headings(edges, end, sizes.most))

@@ -26,6 +26,8 @@ def seam_from(text: str, start: int, end: int) -> int | None:
 
 def seam_before(text: str, start: int, end: int) -> int | None:
     """The last seam in `start..end`."""
+    if SEAM.match(text, end):
+        return end
     upper = end
     for reach in (*REACHES, end - start):
         lower = max(start, end - reach)

@@ -15,7 +15,7 @@ CLOSERS = r"[\"'”’»)\]」』）】》〉]*"  # what was opened before the s
 # White space is optional here and demanded later: a pattern that can fail reads a long run of stops once for each.
 SPACED_END = re.compile(rf"[{STOPS}{STOPS_OF_OTHER_SCRIPTS}]+{CLOSERS}\s*")
 UNSPACED_END = re.compile(rf"[{STOPS_WITHOUT_SPACE}][{STOPS}{STOPS_WITHOUT_SPACE}]*{CLOSERS}\s*")
-CASE_SAMPLE = 2_000  # characters
+CASE_SAMPLE = 1_000  # characters
 WORD_BEFORE = 16  # characters looked at for an abbreviation
 LONGEST_ABBREVIATION = 6
 ABBREVIATIONS = frozenset(

@@ -93,13 +93,14 @@ class Tokenizer:
         """Tokens of `text`. With `most`, counting stops soon after so many, and the answer is only known to be more."""
         total = 0
         for start, end, _ in pieces(text, self._piece_characters):
-            total += len(self._encode(text[start:end]))
+            total += len(self._encode(_without_surrogates(text[start:end])))
             if most is not None and total > most:
                 break
         return total
 
     def count_short(self, text: str) -> int:
         """The same for a word or a chunk, in one piece, and quicker where there is little to count."""
+        text = _without_surrogates(text)
         return len(self._encoding.encode_ordinary(text)) if len(text) < SHORT else len(self._encode(text))
 
     def tokenize(self, text: str, *, most: int | None = None) -> "Tokens":
@@ -109,7 +110,7 @@ class Tokenizer:
         forced: list[int] = []
         total = 0
         for start, end, was_forced in pieces(text, self._piece_characters):
-            piece_starts, piece_whole = self._locate(text[start:end])
+            piece_starts, piece_whole = self._locate(_without_surrogates(text[start:end]))
             starts.append(piece_starts + start)
             whole.append(piece_whole)
             if was_forced:
@@ -129,20 +130,21 @@ class Tokenizer:
         return self._encoding.decode(ids)
 
     def _encode(self, text: str) -> NDArray[np.uint32]:
-        # `encode_to_numpy` makes no Python integers: half the time of `encode_ordinary`, and the same tokens.
-        tokens: NDArray[np.uint32] = self._encoding.encode_to_numpy(_without_surrogates(text), disallowed_special=())
-        return tokens
+        # `encode_to_numpy` makes no Python integers: quicker than `encode_ordinary`, and the same tokens.
+        ids: NDArray[np.uint32] = self._encoding.encode_to_numpy(text, disallowed_special=())
+        return ids
 
     def _locate(self, text: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """`Tokens.starts` and `Tokens.whole` of one piece."""
-        text = _without_surrogates(text)
-        lengths = self._bytes_of[self._encode(text)]
-        byte_starts = np.cumsum(lengths) - lengths
+        ends = np.cumsum(self._bytes_of[self._encode(text)])
+        byte_starts = np.empty_like(ends)
+        byte_starts[:1], byte_starts[1:] = 0, ends[:-1]
         if text.isascii():
             return byte_starts, np.ones(len(byte_starts), dtype=np.bool_)
         first_bytes = (np.frombuffer(text.encode(), dtype=np.uint8) & 0xC0) != 0x80
-        characters_before = np.cumsum(first_bytes, dtype=np.int64) - first_bytes
-        return characters_before[byte_starts], first_bytes[byte_starts]
+        characters_before = np.cumsum(first_bytes, dtype=np.int32)
+        whole = first_bytes[byte_starts]
+        return characters_before[byte_starts] - whole, whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,14 +170,19 @@ class Tokens:
         A slice that begins or ends inside a word has other tokens there than the text has. Between its first
         and last seam it has the same ones, so only its two ends are encoded again.
         """
-        first = seam_from(self.text, start, end)
-        last = None if first is None else seam_before(self.text, first, end)
-        if first is None or last is None or bisect_left(self.forced, end) > bisect_right(self.forced, start):
+        first = start if start == 0 else seam_from(self.text, start, end)
+        if first is None or bisect_left(self.forced, end) > bisect_right(self.forced, start):
             return self.tokenizer.count_short(self.text[start:end])
-        count = self.tokenizer.count_short
+        last = end if end == len(self.text) else seam_before(self.text, first, end)
+        if last is None:
+            return self.tokenizer.count_short(self.text[start:end])
         # Of tokens with the same start the last is whole, and a token begins at every seam.
-        inner = int(self.starts.searchsorted(last, "right") - self.starts.searchsorted(first, "right"))
-        return count(self.text[start:first]) + inner + count(self.text[last:end])
+        count = int(self.starts.searchsorted(last, "right") - self.starts.searchsorted(first, "right"))
+        if start < first:
+            count += self.tokenizer.count_short(self.text[start:first])
+        if last < end:
+            count += self.tokenizer.count_short(self.text[last:end])
+        return count
 
 
 def _read_table(name: EncodingName, sha256: str) -> dict[bytes, int]:
@@ -190,6 +197,8 @@ def _read_table(name: EncodingName, sha256: str) -> dict[bytes, int]:
 
 def _without_surrogates(text: str) -> str:
     """The same text, as long in characters, with U+FFFD for lone surrogates, which no encoding can express."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:

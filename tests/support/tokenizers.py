@@ -1,13 +1,14 @@
 """Tokenizers opened once for the whole run, and the genuine encodings to hold them against."""
 
 import base64
+import importlib
 import lzma
 from functools import cache
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import tiktoken
-import tiktoken_ext.openai_public as published
 
 import ingest.chunking
 from ingest.chunking.tokens import EncodingName, Tokenizer
@@ -27,6 +28,7 @@ def short_pieces() -> Tokenizer:
 @cache
 def genuine(name: EncodingName = "cl100k_base") -> tiktoken.Encoding:
     """The encoding as its publisher defines it; only the table is read from our file instead of the network."""
+    published: Any = importlib.import_module("tiktoken_ext.openai_public")
     packed = (Path(ingest.chunking.__file__).parent / f"{name}.tiktoken.xz").read_bytes()
     lines = lzma.decompress(packed).splitlines()
     ranks = {base64.b64decode(token): int(rank) for token, rank in map(bytes.split, lines)}
