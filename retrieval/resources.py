@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from configs.settings import Settings
-from ingest.embedding import CacheConfig, EmbedderConfig, RemoteLimits
+from ingest.embedding import CacheConfig, EmbedderConfig, RemoteLimits, TokenIds
 from retrieval.catalog.transaction import Catalog
 from retrieval.embedders import Embedders
 from retrieval.index.snapshots import Snapshots
@@ -25,6 +25,7 @@ class Resources:
     storage: Storage
     blobs: Blobs
     embedders: Embedders
+    token_ids: TokenIds
     snapshots: Snapshots
     searcher: Searcher
 
@@ -87,7 +88,7 @@ def open_resources(settings: Settings) -> Iterator[Resources]:
         snapshots = Snapshots(catalog, storage)
         stack.callback(snapshots.close)
         searcher = Searcher(catalog, snapshots, embedders.get)
-        yield Resources(catalog, storage, Blobs(storage), embedders, snapshots, searcher)
+        yield Resources(catalog, storage, Blobs(storage), embedders, TokenIds(), snapshots, searcher)
 
 
 def _open_bucket(settings: Settings) -> Storage:

@@ -5,6 +5,7 @@ from ingest.embedding.embedder import Embedded, Embedder, ModelSpec, Purpose, Ve
 from ingest.embedding.hashed import HashedEmbedder
 from ingest.embedding.opening import open_embedder
 from ingest.embedding.shortening import ShortenedEmbedder, shortened
+from ingest.embedding.token_ids import TokenIds
 from ingest.errors import EmbedderMisbehaved, EmbedderUnavailable, ModelMissing
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Purpose",
     "RemoteLimits",
     "ShortenedEmbedder",
+    "TokenIds",
     "Vectors",
     "open_embedder",
     "shortened",

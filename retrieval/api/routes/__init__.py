@@ -4,6 +4,12 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from retrieval.api.routes import files, health
+from retrieval.api.routes import embeddings, files, health, models, uploads
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (files.router, health.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    embeddings.router,
+    files.router,
+    health.router,
+    models.router,
+    uploads.router,
+)

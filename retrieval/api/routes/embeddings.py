@@ -1,0 +1,48 @@
+"""Embeddings: up to 4,096 texts a call, by any configured model."""
+
+from typing import cast
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from ingest.embedding import TokenIds, shortened
+from retrieval.api.answers import json_answer
+from retrieval.api.dependencies import Reader, ResourcesDep
+from retrieval.api.schemas.embeddings import CreateEmbeddings, embeddings_page
+from retrieval.errors import InvalidInput
+
+router = APIRouter(prefix="/v1", tags=["embeddings"])
+
+
+@router.post("/embeddings")
+@router.post("/embeddings_batch")
+def create_embeddings(body: CreateEmbeddings, request: Request, _: Reader, resources: ResourcesDep) -> Response:
+    name = resources.embedders.name_of(body.model)
+    embedder = resources.embedders.get(name)
+    width = embedder.spec.width
+    if body.dimensions is not None and body.dimensions > width:
+        raise InvalidInput(
+            f"'dimensions' must be at most {width} for the model '{body.model}'.",
+            param="dimensions",
+            code="integer_above_max_value",
+        )
+    embedded = embedder.embed(_texts(body, resources.token_ids))
+    vectors = embedded.vectors if body.dimensions is None else shortened(embedded.vectors, body.dimensions)
+    cost = embedded.tokens * embedder.spec.dollars_per_million_tokens / 1e6
+    request.state.facts |= {"model": name, "prompt_tokens": embedded.tokens, "cost_usd": cost}
+    return json_answer(embeddings_page(vectors, embedded.tokens, body.model, body.encoding_format))
+
+
+def _texts(body: CreateEmbeddings, token_ids: TokenIds) -> list[str]:
+    given = body.input
+    if isinstance(given, str):
+        return [given]
+    if isinstance(given[0], str):
+        return cast("list[str]", given)
+    many = [cast("list[int]", given)] if isinstance(given[0], int) else cast("list[list[int]]", given)
+    try:
+        return [token_ids.text(ids) for ids in many]
+    except KeyError as error:
+        raise InvalidInput(
+            f"{error.args[0]} is no token of cl100k_base.", param="input", code="invalid_value"
+        ) from error
