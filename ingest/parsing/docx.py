@@ -78,7 +78,7 @@ class WordReader:
         self._add(self._unfinished, PLAIN)
         self._flush_code()
         if self._comments:
-            self._assembly.warnings.append(f"{self._comments} comments were left out.")
+            self._assembly.warnings.append(f"Comments were left out ({self._comments}).")
         if next(self._root.iter(f"{W}altChunk"), None) is not None:
             self._assembly.warnings.append("A document embedded in this one was left out.")
         return self._assembly.finish(

@@ -68,7 +68,7 @@ def read_code(code: str) -> Format:
 
 def written(value: str, number_format: Format, epoch: datetime) -> str:
     """`value` is the number as stored; what is no number stays as it is."""
-    if number_format is Format.PLAIN and len(value) < 16:
+    if number_format is Format.PLAIN and len(value) < 16 and "E" not in value.upper():
         return value
     try:
         number = float(value)
