@@ -4,6 +4,7 @@ Derived objects lie beside the segments; their names hold the codebook's version
 and a new codebook never overwrites what a snapshot may be reading.
 """
 
+import mmap
 from typing import Final
 
 import xxhash
@@ -34,7 +35,7 @@ def write_index(storage: Storage, name: str, content: bytes) -> tuple[int, int]:
     return len(content), index_checksum(content)
 
 
-def index_checksum(content: bytes) -> int:
+def index_checksum(content: bytes | memoryview) -> int:
     return xxhash.xxh3_64_intdigest(content) & _CATALOG_BITS
 
 
@@ -46,10 +47,12 @@ def read_codes(storage: Storage, store: StoreId, segment: SegmentId, codebook: C
     return load_codes(_read(storage, codes_name(store, segment, codebook.version), checksum), codebook)
 
 
-def _read(storage: Storage, name: str, checksum: int) -> bytes:
+def _read(storage: Storage, name: str, checksum: int) -> memoryview:
+    """Mapped, so that what stays in use of it is shared by all processes of the machine."""
     try:
-        with storage.local(name) as path:
-            content = path.read_bytes()
+        with storage.local(name) as path, path.open("rb") as file:
+            empty = path.stat().st_size == 0
+            content = memoryview(b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (ObjectMissing, FileNotFoundError) as error:
         raise IndexDamaged(f"{name}: is not there") from error
     if index_checksum(content) != checksum:

@@ -22,8 +22,8 @@ from retrieval.index.vectors.side import DEPTH, Effort, VectorSide
 CODED_FROM: Final = 20_000  # rows of a store; below, scanning every vector takes well under a millisecond
 TARGET: Final = 0.99
 CANDIDATES: Final = (300, 600, 1_000, 2_000, 4_000)
-PROBES: Final = (10, 15, 20, 30, 40, 60, 80, 120, 160, 240)  # of 1,000 lists; beyond, splitting saves nothing
-UNSPLIT: Final = 1_000
+PROBES: Final = (10, 15, 20, 30, 40, 60, 80, 120, 160, 240)  # of 1,000 lists
+EVERY_LIST: Final = 1_000
 SELDOM: Final = 0.25  # of queries may have to look twice
 _NOISE: Final = np.array([0, 0.5, 0.5, 1, 0], np.float32)  # by style of query: how much of it is no row's
 _OTHER: Final = np.array([0, 0, 0, 0, 0.7], np.float32)  # and how much is another row's
@@ -46,36 +46,29 @@ def index_store(
     sample = _sample(segments, MOST_TRAINED, seed)
     for finer in (False, True):
         codebook = train_codebook(sample, version=version, seed=seed, finer=finer)
-        for unsplit in (False, True):
-            codes = tuple(_codes_of(codebook, one, seed, unsplit=unsplit) for one in segments)
-            held = [SegmentVectors(one, coded) for one, coded in zip(segments, codes, strict=True)]
-            side = VectorSide.empty(codebook.width, codebook).with_segments(held)
-            effort = calibrate(side, target=target, seed=seed)
-            if effort.candidates and (effort.probes < UNSPLIT or not side.is_split):
-                return StoreIndex(codebook, codes, effort)
-            if not side.is_split:
-                break
+        codes = tuple(None if len(one) < SMALL_ROWS else encode_segment(codebook, one, seed=seed) for one in segments)
+        held = [SegmentVectors(one, coded) for one, coded in zip(segments, codes, strict=True)]
+        effort = calibrate(VectorSide.empty(codebook.width, codebook).with_segments(held), target=target, seed=seed)
+        if effort.candidates:
+            return StoreIndex(codebook, codes, effort)
     return None
 
 
 def calibrate(side: VectorSide, *, target: float = TARGET, queries: int = 200, seed: int = 1) -> Effort:
-    """The least effort whose recall reaches the target; `candidates` 0 if none does, and every search must scan.
-
-    `probes` of 1,000 for a side with split segments says that its rows gather nowhere: code them unsplit.
-    """
+    """The least effort whose recall reaches the target; `candidates` 0 if none does, and every search must scan."""
     if not side.coded_rows:
-        return Effort(0, UNSPLIT, 1.0)
+        return Effort(0, EVERY_LIST, 1.0)
     asked = _queries([one.vectors for one in side.segments], queries, seed)
     everything = side.select([None] * len(side.segments), by_codes=True)
     bars = _bars(side, asked, everything)
     loss = 1 - target
     # Part of the loss is left to chance, which chose the queries, and to lists that are not visited.
     first_bar = 1 - loss * (0.5 if side.is_split else 0.75)
-    effort = Effort(0, UNSPLIT, 1.0)
+    effort = Effort(0, EVERY_LIST, 1.0)
     for candidates in CANDIDATES:
-        recall, widened = _measure(side, asked, bars, everything, Effort(candidates, UNSPLIT))
+        recall, widened = _measure(side, asked, bars, everything, Effort(candidates, EVERY_LIST))
         if recall >= first_bar:
-            effort = Effort(candidates, UNSPLIT, recall)
+            effort = Effort(candidates, EVERY_LIST, recall)
             if widened <= SELDOM:
                 break
     if not effort.candidates or not side.is_split:
@@ -85,12 +78,6 @@ def calibrate(side: VectorSide, *, target: float = TARGET, queries: int = 200, s
         if recall >= 1 - loss * 0.75:
             return Effort(effort.candidates, probes, recall)
     return effort
-
-
-def _codes_of(codebook: Codebook, vectors: Matrix, seed: int, *, unsplit: bool) -> SegmentCodes | None:
-    if len(vectors) < SMALL_ROWS:
-        return None
-    return encode_segment(codebook, vectors, lists=1 if unsplit else None, seed=seed)
 
 
 def _measure(

@@ -30,6 +30,7 @@ from retrieval.index.vectors.kernels import (
 MAGIC: Final = b"CARRELC1"
 SPLIT_FROM: Final = 200_000  # rows of a segment; below, visiting every code costs less than choosing lists
 MOST_LISTS: Final = 65_536
+_GATHERED: Final = 0.9
 _TRAINED_PER_CENTRE: Final = 40  # rows
 _ENCODED_AT_ONCE: Final = 16_384  # rows copied while encoding a mapped file
 _HEADER: Final = struct.Struct("<8sQIIIII4x")  # magic, checksum of what follows it, codebook, rows, width, count, lists
@@ -73,9 +74,9 @@ def lists_for(rows: int) -> int:
 
 
 def encode_segment(codebook: Codebook, vectors: Matrix, *, lists: int | None = None, seed: int = 1) -> SegmentCodes:
-    """Code every row. `lists` is for measuring; by default the number of rows decides."""
+    """Code every row. `lists` is for measuring; by default the rows decide by their number and how they gather."""
     count = min(lists_for(len(vectors)) if lists is None else lists, max(len(vectors), 1))
-    split = _split(codebook, vectors, count, seed) if count > 1 else None
+    split = _split(codebook, vectors, count, seed, forced=lists is not None) if count > 1 else None
     encoder = Encoder(
         codebook.centroids if split is None else split.centroids, None if split is None else split.centres
     )
@@ -118,14 +119,27 @@ def load_codes(data: bytes | memoryview, codebook: Codebook) -> SegmentCodes:
     return SegmentCodes(version, rows, subquantizers, lists, Split(centres, centroids))
 
 
-def _split(codebook: Codebook, vectors: Matrix, count: int, seed: int) -> Split:
+def _split(codebook: Codebook, vectors: Matrix, count: int, seed: int, *, forced: bool) -> Split | None:
+    """Centres and centroids; None where rows gather around no centres, and visiting a few lists would miss most."""
     wanted = min(len(vectors), max(count * _TRAINED_PER_CENTRE, MOST_TRAINED))
     chosen = np.sort(np.random.default_rng(seed).choice(len(vectors), wanted, replace=False))
     sample = codebook.project(vectors[chosen])
     centres = train_centres(sample, count, seed)
     few = np.ascontiguousarray(sample[:: -(-len(sample) // MOST_TRAINED)])
-    differing = np.resize(few - centres[nearest(centres, few)], (max(len(few), CENTROIDS), few.shape[1]))
+    home = nearest(centres, few)
+    if not forced and _gathered(few, home, centres) < _GATHERED:
+        return None
+    differing = np.resize(few - centres[home], (max(len(few), CENTROIDS), few.shape[1]))
     return Split(centres, train_subquantizers(np.ascontiguousarray(differing), codebook.subquantizers, seed))
+
+
+def _gathered(sample: Matrix, home: NDArray[np.int64], centres: Matrix) -> float:
+    """Of the nearest neighbours of some rows, the share that stands in the quarter of lists nearest to them."""
+    asked = np.ascontiguousarray(sample[:: max(len(sample) // 200, 1)])
+    likeness = asked @ sample.T
+    neighbours = np.argpartition(-likeness, 11, axis=1)[:, :11]  # itself among them: one in eleven is certain
+    places = np.argsort(np.argsort(-(asked @ centres.T), axis=1), axis=1)
+    return float((np.take_along_axis(places, home[neighbours], axis=1) < len(centres) / 4).mean())
 
 
 def _floats(data: bytes | memoryview, start: int, shape: tuple[int, ...]) -> NDArray[np.float32]:

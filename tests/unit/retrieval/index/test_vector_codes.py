@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xxhash
 
+from benchmarks import _vectors
 from retrieval.errors import IndexDamaged
 from retrieval.index.vectors import Codebook, SegmentCodes, encode_segment, load_codebook, load_codes, train_codebook
 from retrieval.index.vectors.codes import lists_for
@@ -118,3 +119,12 @@ def test_a_turn_keeps_every_inner_product() -> None:
 
 def test_large_segments_are_split_by_the_root_of_their_rows() -> None:
     assert [lists_for(rows) for rows in (0, 199_999, 200_000, 1_000_000, 4_000_000)] == [1, 1, 512, 1024, 2048]
+
+
+def test_a_large_segment_is_split_only_where_its_rows_gather(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrieval.index.vectors.codes.SPLIT_FROM", 10_000)
+    for kind, split in (("mixture", True), ("hard", False)):
+        rows = _vectors.KINDS[kind](12_000, 128, 3)
+        codes = encode_segment(train_codebook(rows, version=1), rows)
+        assert (codes.split is not None) is split
+        assert len(codes.lists.sizes) == (128 if split else 1)
