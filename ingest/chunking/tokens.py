@@ -86,7 +86,7 @@ class Tokenizer:
         self._encoding = tiktoken.Encoding(
             name, pat_str=spec.pattern, mergeable_ranks=ranks, special_tokens={"<|endoftext|>": spec.end_of_text}
         )
-        self._bytes_of = np.zeros(max(ranks.values()) + 1, dtype=np.int64)
+        self._bytes_of = np.zeros(max(ranks.values()) + 1, dtype=np.uint8)  # no token is longer than 128 bytes
         self._bytes_of[np.fromiter(ranks.values(), np.int64, len(ranks))] = [len(token) for token in ranks]
 
     def count(self, text: str, *, most: int | None = None) -> int:
@@ -112,22 +112,23 @@ class Tokenizer:
 
     def tokenize(self, text: str, *, most: int | None = None) -> "Tokens":
         """Where every token begins. Raises DocumentTooLarge after `most` tokens, before reading the rest."""
-        starts: list[NDArray[np.int64]] = []
+        starts: list[NDArray[np.int32]] = []
         whole: list[NDArray[np.bool_]] = []
         forced: list[int] = []
         total = 0
         for start, end, was_forced in pieces(text, self._piece_characters):
             piece_starts, piece_whole = self._locate(_without_surrogates(text[start:end]))
-            starts.append(piece_starts + start)
+            piece_starts += start
+            starts.append(piece_starts)
             whole.append(piece_whole)
             if was_forced:
                 forced.append(end)
             total += len(piece_starts)
             if most is not None and total > most:
                 raise DocumentTooLarge(f"The file holds more than {most:,} tokens of text, the most allowed.")
-        starts.append(np.array([len(text)], dtype=np.int64))
+        starts.append(np.array([len(text)], dtype=np.int32))
         whole.append(np.array([True]))
-        return Tokens(text, np.concatenate(starts), np.concatenate(whole), tuple(forced), self)
+        return Tokens(text, np.concatenate(starts, dtype=np.int64), np.concatenate(whole), tuple(forced), self)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, as clients of the embeddings API may send it. Raises ValueError for an unknown id."""
@@ -141,17 +142,18 @@ class Tokenizer:
         ids: NDArray[np.uint32] = self._encoding.encode_to_numpy(text, disallowed_special=())
         return ids
 
-    def _locate(self, text: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def _locate(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """`Tokens.starts` and `Tokens.whole` of one piece."""
-        ends = np.cumsum(self._bytes_of[self._encode(text)])
-        byte_starts = np.empty_like(ends)
-        byte_starts[:1], byte_starts[1:] = 0, ends[:-1]
+        lengths = self._bytes_of[self._encode(text)]
+        byte_starts = np.cumsum(lengths, dtype=np.int32)
+        byte_starts -= lengths
         if text.isascii():
             return byte_starts, np.ones(len(byte_starts), dtype=np.bool_)
         first_bytes = (np.frombuffer(text.encode(), dtype=np.uint8) & 0xC0) != 0x80
-        characters_before = np.cumsum(first_bytes, dtype=np.int32)
         whole = first_bytes[byte_starts]
-        return characters_before[byte_starts] - whole, whole
+        starts = np.cumsum(first_bytes, dtype=np.int32)[byte_starts]
+        starts -= whole
+        return starts, whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
