@@ -75,6 +75,28 @@ class Storage(Section):
     cache_bytes: int = Field(gt=0)
 
 
+class Broker(Section):
+    url: str = Field(repr=False)
+    poll_seconds: float = Field(gt=0)
+    visibility_seconds: int = Field(ge=5)
+
+
+class Workers(Section):
+    processes: int = Field(ge=0)
+    files_per_claim: int = Field(ge=1, le=4096)
+    bytes_per_claim: int = Field(ge=1)
+    lease_seconds: int = Field(ge=3)
+    sweep_seconds: int = Field(ge=1)
+    upkeep_seconds: int = Field(ge=1)
+    tasks_per_child: int = Field(ge=1)
+    memory_per_child_kib: int = Field(ge=200_000)
+
+
+class Access(Section):
+    require_keys: bool
+    pepper: str = Field(repr=False)
+
+
 class Search(Section):
     recall_target: float = Field(gt=0.5, le=1)
     code_from_rows: int = Field(ge=1000)
@@ -91,6 +113,9 @@ class Settings(Section):
     embedding: Embedding
     catalog: Catalog
     storage: Storage
+    broker: Broker
+    workers: Workers
+    access: Access
     search: Search
 
 

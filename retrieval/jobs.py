@@ -6,6 +6,7 @@ costs delay, one that rings twice costs a look. So ringing never fails its calle
 
 import logging
 import time
+from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from celery import Celery
@@ -14,6 +15,8 @@ from kombu.exceptions import KombuError
 from retrieval.ids import StoreId
 
 INDEX_WAITING: Final = "carrel.index_waiting"
+SWEEP: Final = "carrel.sweep"
+KEEP_UP: Final = "carrel.keep_up"
 INTERACTIVE: Final = "interactive"  # files attached one by one: somebody waits
 BULK: Final = "bulk"  # batches and re-indexing
 UPKEEP: Final = "upkeep"
@@ -23,6 +26,45 @@ Queue = Literal["interactive", "bulk"]
 QUIET_SECONDS: Final = 5  # after a failure nobody tries again for so long: the sweeper rings soon enough
 
 log = logging.getLogger(__name__)
+
+
+def messenger(broker_url: str, spool: Path, *, poll_seconds: float = 0.1, visibility_seconds: int = 30) -> Celery:
+    """A Celery application that can send, and to which workers add their tasks. Without a URL, a folder is the broker.
+
+    JSON only, no results kept: whatever a message says, the catalog is what is true.
+    """
+    app = Celery("carrel", set_as_current=False)
+    app.conf.update(
+        broker_url=broker_url or "filesystem://",
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_default_queue=INTERACTIVE,
+        task_create_missing_queues=True,
+        broker_connection_timeout=3,
+        broker_connection_retry_on_startup=True,
+        worker_hijack_root_logger=False,
+    )
+    if broker_url:
+        app.conf.broker_transport_options = {
+            "visibility_timeout": visibility_seconds,
+            "unacked_restore_interval": 2,
+            "socket_timeout": 5,
+            "socket_connect_timeout": 3,
+            "max_retries": 0,
+        }
+        return app
+    for folder in ("messages", "done", "control"):
+        (spool / folder).mkdir(parents=True, exist_ok=True)
+    app.conf.broker_transport_options = {
+        "data_folder_in": str(spool / "messages"),
+        "data_folder_out": str(spool / "messages"),
+        "processed_folder": str(spool / "done"),
+        "control_folder": str(spool / "control"),
+        "store_processed": True,  # otherwise messages pass through the system's temporary folder
+        "polling_interval": poll_seconds,
+    }
+    return app
 
 
 class Doorbell(Protocol):
@@ -41,7 +83,7 @@ class CeleryDoorbell:
             return
         queue = BULK if bulk else INTERACTIVE
         try:
-            self._app.send_task(INDEX_WAITING, (store,), queue=queue, retry=False, ignore_result=True)
+            self._app.send_task(INDEX_WAITING, (store, bulk), queue=queue, retry=False, ignore_result=True)
         except (KombuError, OSError) as error:
             self._quiet_until = time.monotonic() + QUIET_SECONDS
             log.warning("doorbell out of order", extra={"store": store, "why": type(error).__name__})

@@ -6,7 +6,7 @@ the next worker.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from retrieval.segments.layout import segment_name
 from retrieval.segments.rows import NewRows, StoredChunk
 from retrieval.segments.writer import write_segment
 from workers.leases import LeaseKeeper
-from workers.resources import WorkerResources
+from workers.resources import ClaimSize, WorkerResources
 from workers.verdicts import Fail, Retry, Verdict, verdict, verdict_on_deaths
 
 log = logging.getLogger(__name__)
@@ -40,13 +40,21 @@ class Settled:
     verdict: Verdict
 
 
-def index_waiting(store: StoreId, resources: WorkerResources) -> int:
-    """Take what waits in a store, as much as one claim holds, to its end; how many files that were."""
-    claims = _claim(store, resources)
+def index_waiting(
+    store: StoreId, resources: WorkerResources, size: ClaimSize | None = None, *, more: Callable[[], None] | None = None
+) -> int:
+    """Take what waits in a store, as much as one claim holds, to its end; how many files that were.
+
+    `more` is called before the work begins if the claim came back full, so that others can take the rest meanwhile.
+    """
+    size = size or resources.claim_size
+    claims = _claim(store, resources, size)
     if not claims:
         return 0
+    if more is not None and (len(claims) >= size.files or sum(claim.bytes for claim in claims) >= size.bytes // 2):
+        more()
     token, files = claims[0].token, [claim.file_id for claim in claims]
-    with LeaseKeeper(resources.catalog, store, token, files, resources.claim_size.lease_seconds) as lease:
+    with LeaseKeeper(resources.catalog, store, token, files, size.lease_seconds) as lease:
         doomed = [Settled(claim, end) for claim in claims if (end := verdict_on_deaths(claim.deaths))]
         lost = {one.claim.file_id for one in doomed}
         read, failed = _read([claim for claim in claims if claim.file_id not in lost], resources)
@@ -60,8 +68,7 @@ def index_waiting(store: StoreId, resources: WorkerResources) -> int:
     return len(claims)
 
 
-def _claim(store: StoreId, resources: WorkerResources) -> list[Claim]:
-    size = resources.claim_size
+def _claim(store: StoreId, resources: WorkerResources, size: ClaimSize) -> list[Claim]:
     with resources.catalog.transaction() as tx:
         return tx.claims.claim(
             store,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 from ingest.children import ChildPool
 from ingest.embedding import Embedder
@@ -25,6 +26,13 @@ class WorkerResources:
     children: ChildPool
     embedder_of: Callable[[str], Embedder]
     claim_size: ClaimSize = field(default_factory=ClaimSize)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Closes what is the worker's own; the rest belongs to whoever opened it."""
+        self.children.close()
 
     def now(self) -> int:
         return self.catalog.now()

@@ -1,6 +1,5 @@
 """Embeddings: up to 4,096 texts a call, by any configured model."""
 
-from typing import cast
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -38,8 +37,8 @@ def _texts(body: CreateEmbeddings, token_ids: TokenIds) -> list[str]:
     if isinstance(given, str):
         return [given]
     if isinstance(given[0], str):
-        return cast("list[str]", given)
-    many = [cast("list[int]", given)] if isinstance(given[0], int) else cast("list[list[int]]", given)
+        return given
+    many = [given] if isinstance(given[0], int) else given
     try:
         return [token_ids.text(ids) for ids in many]
     except KeyError as error:

@@ -1,0 +1,73 @@
+"""What one process of the service does in the foreground: API, worker or beat."""
+
+import functools
+import os
+import sys
+from typing import Final
+
+import typer
+import uvicorn
+
+from carrel.logs import configure
+from configs.settings import Settings
+from ingest.embedding.fetch import fetch_model
+from ingest.errors import IngestError
+from retrieval.api.app import create_app
+from retrieval.api.service import open_service
+from workers.app import create_worker_app
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def run_api(settings: Settings) -> None:
+    configure()
+    if not settings.access.require_keys and settings.host not in LOOPBACK:
+        typer.echo(f"Without keys the service listens on loopback only, not on {settings.host}.", err=True)
+        raise typer.Exit(78)
+    application = create_app(functools.partial(open_service, settings))
+    uvicorn.run(
+        application,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=64 << 10,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def run_worker(settings: Settings, queues: str, concurrency: int) -> None:
+    configure()
+    app = create_worker_app(settings)
+    count = concurrency or settings.workers.processes or os.cpu_count() or 1
+    app.worker_main(
+        [
+            "--quiet",
+            "worker",
+            f"--queues={queues}",
+            f"--concurrency={count}",
+            "--pool=prefork",
+            "--loglevel=WARNING",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            f"--hostname=carrel-{os.getpid()}@%h",
+        ]
+    )
+
+
+def run_beat(settings: Settings) -> None:
+    configure()
+    app = create_worker_app(settings)
+    app.Beat(loglevel="WARNING", quiet=True).run()
+
+
+def fetch(settings: Settings) -> None:
+    try:
+        folder = fetch_model(settings.embedding.model, settings.embedding.models_dir)
+    except IngestError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)
+    typer.echo(f"{settings.embedding.model} is complete in {folder}")

@@ -1,0 +1,187 @@
+"""One command for the whole service on one machine: starts API, workers and beat, restarts what dies, ends cleanly.
+
+The data folder is locked while the service runs, so a second start on it is refused. A child that keeps dying is
+restarted ever more slowly. Ctrl-C or SIGTERM ends all of them: first a request, then, after a while, a kill.
+"""
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from carrel.greeting import greet
+from configs.settings import Settings
+from retrieval.api.service import ensure_key, first_project, pepper_of
+from retrieval.catalog.transaction import Catalog
+from retrieval.resources import catalog_url, embedder_config
+
+FIRST_PAUSE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 30.0
+HEALTHY_SECONDS: Final = 30.0  # who ran so long starts from the shortest pause again
+GRACE_SECONDS: Final = 15.0  # between asking a child to end and ending it
+START_SECONDS: Final = 60.0
+
+IN_USE: Final = 75  # the exit codes that systems know: try again later,
+BAD_SETTINGS: Final = 78  # and bad configuration
+
+
+@dataclass(slots=True)
+class Child:
+    name: str
+    words: tuple[str, ...]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    pause_seconds: float = FIRST_PAUSE_SECONDS
+    restart_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Supervisor:
+    settings: Settings
+    environment: Mapping[str, str]
+    children: list[Child]
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Until told to stop."""
+        try:
+            while not self.stopping.is_set():
+                for child in self.children:
+                    self._tend(child)
+                self.stopping.wait(0.2)
+        finally:
+            self._end()
+
+    def _tend(self, child: Child) -> None:
+        now = time.monotonic()
+        if child.process is None:
+            if now >= child.restart_at:
+                self._start(child)
+            return
+        code = child.process.poll()
+        if code is None:
+            return
+        if now - child.started_at >= HEALTHY_SECONDS:
+            child.pause_seconds = FIRST_PAUSE_SECONDS
+        typer.echo(f"{child.name} ended with {code}; starting it again in {child.pause_seconds:g} s", err=True)
+        child.process, child.restart_at = None, now + child.pause_seconds
+        child.pause_seconds = min(2 * child.pause_seconds, LONGEST_PAUSE_SECONDS)
+
+    def _start(self, child: Child) -> None:
+        child.started_at = time.monotonic()
+        # A session of its own: Ctrl-C reaches the supervisor alone, which then ends the others in order.
+        child.process = subprocess.Popen(
+            [sys.executable, "-m", "carrel", *child.words], env=dict(self.environment), start_new_session=True
+        )
+
+    def _end(self) -> None:
+        running = [child.process for child in self.children if child.process is not None]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def serve(settings: Settings, config: Path | None) -> int:
+    """The whole life of the service; the exit code."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with _alone(settings.data_dir):
+            return _serve(settings, config)
+    except BlockingIOError:
+        typer.echo(f"The data folder {settings.data_dir} is in use by another Carrel. Stop that one first.", err=True)
+        return IN_USE
+
+
+def _serve(settings: Settings, config: Path | None) -> int:
+    problem = _problem(settings)
+    if problem is not None:
+        typer.echo(problem, err=True)
+        return BAD_SETTINGS
+    with Catalog.open(catalog_url(settings)) as catalog:
+        minted = ensure_key(settings, catalog, first_project(catalog), pepper_of(settings))
+    environment = _environment(settings)
+    words = ("--config", str(config)) if config else ()
+    bulk = max(1, (settings.workers.processes or os.cpu_count() or 1) - 1)
+    supervisor = Supervisor(
+        settings,
+        environment,
+        [
+            Child("api", ("api", *words)),
+            Child("worker for single files", ("worker", *words, "--queues=interactive", "--concurrency=1")),
+            Child("worker for bulk", ("worker", *words, "--queues=bulk,upkeep", f"--concurrency={bulk}")),
+            Child("beat", ("beat", *words)),
+        ],
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: supervisor.stopping.set())
+    herald = threading.Thread(target=_announce, args=(settings, minted, supervisor.stopping), daemon=True)
+    herald.start()
+    supervisor.run()
+    typer.echo("Stopped.", err=True)
+    return 0
+
+
+def _problem(settings: Settings) -> str | None:
+    """What would make every child fail at once, found before any is started."""
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            return f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another: CARREL_PORT."
+    given = embedder_config(settings)
+    if given.provider == "local" and not (given.folder / given.model).is_dir():
+        return (
+            f"The embedding model {given.model} is not in {given.folder}. Fetch it: make model, or carrel model fetch."
+        )
+    return None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    environment = dict(os.environ)
+    # One thread a library call: concurrency comes from processes, and two threads per query only stall each other.
+    environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    if not settings.access.require_keys:
+        environment["CARREL_ACCESS_REQUIRE_KEYS"] = "false"
+    return environment
+
+
+def _announce(settings: Settings, minted: str | None, stopping: threading.Event) -> None:
+    """Say where the service is once it answers."""
+    url = f"http://{settings.host}:{settings.port}"
+    deadline = time.monotonic() + START_SECONDS
+    while not stopping.is_set() and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+                if answer.status == 200:
+                    greet(settings, url, minted)
+                    return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            pass
+        stopping.wait(0.2)
