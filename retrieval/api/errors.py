@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ingest.errors import EmbedderMisbehaved, EmbedderUnavailable, ModelMissing
+from ingest.embedding import EmbedderMisbehaved, EmbedderUnavailable, ModelMissing
 from retrieval.api.validation import describe
 from retrieval.errors import (
     CallerError,

@@ -17,13 +17,13 @@ MAY_IMPORT = {
     "carrel": {"configs", "ingest", "retrieval", "workers"},
 }
 # The only modules that may read settings; everything else receives plain values.
-MAY_READ_SETTINGS = {"retrieval.resources", "retrieval.api.app", "workers.app", "ingest.__main__"}
+MAY_READ_SETTINGS = {"retrieval.resources", "retrieval.api.service", "workers.app", "ingest.__main__"}
 
 # An outside library and the places (modules or packages) that may import it.
 OWNERS = {
     "tiktoken": {"ingest.chunking.tokens"},
     "pypdf": {"ingest.parsing.pdf"},
-    "pypdfium2": {"ingest.parsing.pdf"},
+    "pypdfium2": {"ingest.parsing.pdf_lines"},
     "docx": {"ingest.parsing.docx"},
     "pptx": {"ingest.parsing.pptx"},
     "lxml": {"ingest.parsing"},
@@ -37,6 +37,8 @@ OWNERS = {
     "alembic": {"retrieval.catalog"},
     "psycopg": {"retrieval.catalog"},
     "obstore": {"retrieval.storage.bucket"},
+    "python_multipart": {"retrieval.api.multipart"},
+    "xxhash": {"retrieval.index", "retrieval.segments"},
     "fastapi": {"retrieval.api"},
     "starlette": {"retrieval.api"},
     "uvicorn": {"carrel"},
