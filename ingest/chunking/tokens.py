@@ -103,13 +103,6 @@ class Tokenizer:
         text = _without_surrogates(text)
         return len(self._encoding.encode_ordinary(text)) if len(text) < SHORT else len(self._encode(text))
 
-    def text_of(self, ids: Sequence[int]) -> str:
-        """The text that tokens stand for. Raises KeyError with the first number that is no token."""
-        for number in ids:
-            if not 0 <= number < len(self._bytes_of) or not self._bytes_of[number]:
-                raise KeyError(number)
-        return self._encoding.decode(list(ids), errors="replace")
-
     def tokenize(self, text: str, *, most: int | None = None) -> "Tokens":
         """Where every token begins. Raises DocumentTooLarge after `most` tokens, before reading the rest."""
         starts: list[NDArray[np.int32]] = []

@@ -14,8 +14,8 @@ class TokenIds:
         self._tokenizer: Tokenizer | None = None
 
     def text(self, ids: Sequence[int]) -> str:
-        """Raises KeyError for a number that is no token."""
+        """Raises ValueError for a number that is no token."""
         with self._lock:
             if self._tokenizer is None:
                 self._tokenizer = Tokenizer()
-        return self._tokenizer.text_of(ids)
+        return self._tokenizer.decode(ids)

@@ -1,6 +1,5 @@
 """Embeddings: up to 4,096 texts a call, by any configured model."""
 
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -41,7 +40,5 @@ def _texts(body: CreateEmbeddings, token_ids: TokenIds) -> list[str]:
     many = [given] if isinstance(given[0], int) else given
     try:
         return [token_ids.text(ids) for ids in many]
-    except KeyError as error:
-        raise InvalidInput(
-            f"{error.args[0]} is no token of cl100k_base.", param="input", code="invalid_value"
-        ) from error
+    except ValueError as error:
+        raise InvalidInput(f"{error}", param="input", code="invalid_value") from error
