@@ -19,12 +19,14 @@ from ingest.parsing.limits import Limits, Source
 from ingest.parsing.pdf_flow import Flow
 from ingest.parsing.pdf_guard import refuse_bombs
 from ingest.parsing.pdf_headings import body_size, find_headings
-from ingest.parsing.pdf_lines import OutlineEntry, Page, PdfFile
+from ingest.parsing.pdf_lines import PdfFile
 from ingest.parsing.pdf_running import drop_running_lines
+from ingest.parsing.pdf_shapes import OutlineEntry, Page
 
 MEDIA_TYPE = "application/pdf"
 FILE_NAME_TITLE = re.compile(
-    r"\.(?:docx?|pdf|tex|dvi|indd|pptx?|xlsx?|rtf|odt|qxd|pages|html?)$|^untitled|^microsoft ", re.IGNORECASE
+    r"\.(?:docx?|pdf|tex|dvi|indd|pptx?|xlsx?|rtf|odt|qxd|pages|html?)$|^\(?(?:untitled|anonymous)\b|^microsoft ",
+    re.IGNORECASE,
 )
 # Whatever pypdf trips over in a damaged file; it has no error of its own for most of it.
 PYPDF_TRIPS = (
@@ -113,7 +115,9 @@ def _by_pypdf(source: Source, limits: Limits, failure: DamagedDocument) -> Docum
     assembly = Assembly(limits)
     count = 0
     try:
-        reader = PdfReader(BytesIO(source[:]), strict=False, password="")
+        reader = PdfReader(BytesIO(source[:]), strict=False)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise FileNotDecryptedError
         for page in reader.pages:
             count += 1
             if count > limits.pages:

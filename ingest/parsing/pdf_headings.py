@@ -8,7 +8,7 @@ import re
 from collections import Counter, defaultdict
 from itertools import pairwise
 
-from ingest.parsing.pdf_lines import Line, OutlineEntry, Page
+from ingest.parsing.pdf_shapes import Line, OutlineEntry, Page
 
 LARGER = 1.12  # times the size of the body
 LONGEST_HEADING = 160
@@ -79,7 +79,9 @@ def _mark(levels: Levels, lines: list[tuple[Line, str]], entry: OutlineEntry) ->
 
 
 def _essence(text: str) -> str:
-    text = NUMBERED.sub("", text.strip(), count=1)
+    text = text.strip()
+    if number := NUMBERED.match(text):
+        text = text[number.end() :]
     return NO_WORD.sub("", text).casefold()
 
 

@@ -7,13 +7,15 @@ no object of it leaves this room. Lines come in the order of the page's content 
 import ctypes
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pypdfium2.raw as pdfium
 
 from ingest.errors import DamagedDocument, DocumentTooLarge, EncryptedDocument
 from ingest.parsing.limits import Limits, Source
+from ingest.parsing.pdf_columns import Span, in_reading_order
+from ingest.parsing.pdf_shapes import Line, OutlineEntry, Page
 
 LINE_HYPHEN = "\ufffe"  # pdfium's word for a hyphen that ends a line within a word
 BOLD_FONT = ("bold", "black", "heavy", "demi", "cmbx", "sfbx", "-bd", "medi")
@@ -21,36 +23,6 @@ MONOSPACED_FONT = ("mono", "courier", "consol", "cmtt", "sftt", "lmtt", "menlo",
 MOST_OUTLINE_ENTRIES = 20_000
 DEEPEST_OUTLINE = 9
 LONGEST_STRING_BYTES = 8192
-
-
-@dataclass(slots=True)
-class Line:
-    """One line; lengths in points, `y` grows upwards. Text that runs up or down the page is turned upright."""
-
-    text: str
-    page: int
-    left: float
-    right: float
-    y: float
-    size: float
-    bold: bool
-    monospaced: bool
-    hyphenated: bool  # the word goes on in the next line, and the hyphen is already cut off
-
-
-@dataclass(frozen=True, slots=True)
-class OutlineEntry:
-    title: str
-    level: int  # from 1
-    page: int
-
-
-@dataclass(slots=True)
-class Page:
-    number: int  # from 1
-    height: float
-    lines: list[Line]
-    readable: bool = True  # False: pdfium could not load it
 
 
 class PdfFile:
@@ -177,7 +149,8 @@ class LineReader:
         text = bytes(memoryview(units)[: max(0, written - 1)]).decode("utf-16-le", "ignore")
         shifted = written - 1 != count
         units_of = len if len(text) == written - 1 else _utf_16_units  # pdfium counts in UTF-16
-        lines = []
+        lines: list[Line] = []
+        spans: list[Span] = []
         at = 0
         for piece in text.replace(LINE_HYPHEN, LINE_HYPHEN + "\n").split("\n"):
             hyphenated = piece.endswith(LINE_HYPHEN)
@@ -190,8 +163,20 @@ class LineReader:
                         max(0, pdfium.FPDFText_GetCharIndexFromTextIndex(text_page, i)) for i in (first, last)
                     )
                 lines.append(self._line(text_page, words.strip(), number, first, last, hyphenated=hyphenated))
+                spans.append(Span(first, last))
             at += units_of(piece) + (0 if hyphenated else 1)
-        return lines
+        return in_reading_order(lines, spans, partial(self._is_drawn, text_page), partial(self._boxes, text_page))
+
+    def _is_drawn(self, text_page: object, x: float, y: float) -> bool:
+        return bool(pdfium.FPDFText_GetCharIndexAtPos(text_page, x, y, 3.0, 3.0) >= 0)
+
+    def _boxes(self, text_page: object, first: int, last: int) -> list[tuple[float, float]]:
+        box = self._box
+        places = []
+        for at in range(first, last + 1):
+            pdfium.FPDFText_GetLooseCharBox(text_page, at, box)
+            places.append((box.left, box.right))
+        return places
 
     def _line(self, text_page: object, text: str, page: int, first: int, last: int, *, hyphenated: bool) -> Line:
         matrix, box = self._matrix, self._box

@@ -5,8 +5,9 @@ Only the outermost lines of a page are ever taken, and never all of a page.
 
 import re
 from collections import Counter
+from itertools import takewhile
 
-from ingest.parsing.pdf_lines import Line, Page
+from ingest.parsing.pdf_shapes import Line, Page
 
 OUTERMOST_LINES = 3
 MARGIN_SHARE = 0.14  # of the page's height, above and below
@@ -21,23 +22,32 @@ Signature = tuple[str, int]
 
 def drop_running_lines(pages: list[Page]) -> None:
     """Takes out what stands at the same height with the same words, but for numbers, on several pages."""
-    edges = [_edge_lines(page) for page in pages]
-    counts = Counter(signature for page in edges for signature in {_signature(line) for line in page})
+    edges = [_edges(page) for page in pages]
+    counts = Counter(signature for page in edges for signature in {_signature(line) for edge in page for line in edge})
     # Left and right pages may have headers of their own: in a short document two must do.
     enough = REPETITIONS if len(pages) > SHORT_PAGES else 2
-    for page, edge in zip(pages, edges, strict=True):
-        running = [line for line in edge if _repetitions(counts, _signature(line)) >= enough]
-        if running and len(running) < len(page.lines):
-            taken = {id(line) for line in running}
+    for page, (above, below) in zip(pages, edges, strict=True):
+        running = [_running(edge, counts, enough) for edge in (above, below)]
+        if sum(map(len, running)) >= len(page.lines):
+            running = [edge[:1] for edge in running]  # a body that repeats, too: only the outermost lines are sure
+        taken = {id(line) for edge in running for line in edge}
+        if len(taken) < len(page.lines):
             page.lines = [line for line in page.lines if id(line) not in taken]
 
 
-def _edge_lines(page: Page) -> list[Line]:
+def _edges(page: Page) -> tuple[list[Line], list[Line]]:
+    """The outermost lines above and below, each from the outside inwards."""
+    if len(page.lines) < 2:
+        return [], []
     margin = page.height * MARGIN_SHARE
     ordered = sorted(page.lines, key=lambda line: line.y)
     below = [line for line in ordered[:OUTERMOST_LINES] if line.y < margin]
-    above = [line for line in ordered[-OUTERMOST_LINES:] if line.y > page.height - margin]
-    return below + above if len(ordered) > 1 else []
+    above = [line for line in ordered[: -OUTERMOST_LINES - 1 : -1] if line.y > page.height - margin]
+    return above, below
+
+
+def _running(edge: list[Line], counts: Counter[Signature], enough: int) -> list[Line]:
+    return list(takewhile(lambda line: _repetitions(counts, _signature(line)) >= enough, edge))
 
 
 def _signature(line: Line) -> Signature:
