@@ -4,12 +4,13 @@ from retrieval.index.vectors.calibration import CODED_FROM, TARGET, StoreIndex, 
 from retrieval.index.vectors.codebook import Codebook, load_codebook, train_codebook
 from retrieval.index.vectors.codes import SegmentCodes, encode_segment, load_codes
 from retrieval.index.vectors.kernels import Rows, use_one_thread
-from retrieval.index.vectors.placed import SegmentVectors
+from retrieval.index.vectors.placed import SMALL_ROWS, SegmentVectors
 from retrieval.index.vectors.selection import CheckRows, Selection
 from retrieval.index.vectors.side import Effort, VectorHits, VectorSide
 
 __all__ = [
     "CODED_FROM",
+    "SMALL_ROWS",
     "TARGET",
     "CheckRows",
     "Codebook",

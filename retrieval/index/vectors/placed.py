@@ -32,8 +32,8 @@ class Placed:
     segment: SegmentVectors
     held: IdRange | SmallRows  # keeps the ids, and the copy if there is one
     first_id: int
-    lists: CodeLists | None
-    codes: SegmentCodes | None  # only where a search chooses some of its lists
+    coded: bool
+    lists: CodeLists | None  # of a large segment; those of small ones are bundled
 
     @property
     def small(self) -> bool:
@@ -67,26 +67,25 @@ def place(
     if held is None:
         held = ids.take(len(vectors))
         first_id = held.start
-    if codes is None and codebook is not None and len(vectors) < SMALL_ROWS:
+    if codebook is None or held is small:
+        return Placed(segment, held, first_id, codebook is not None, None)
+    if codes is None and len(vectors) < SMALL_ROWS:
         codes = encode_segment(codebook, vectors)
-    if codes is None or codebook is None:
-        return Placed(segment, held, first_id, None, None)
-    lists = CodeLists(codes.lists, codebook.subquantizers, first_id)
-    return Placed(segment, held, first_id, lists, codes if codes.split is not None else None)
+    lists = None if codes is None else CodeLists(codes.lists, codebook.subquantizers, first_id)
+    return Placed(segment, held, first_id, lists is not None, lists)
 
 
 def pools_of(placed: Sequence[Placed]) -> tuple[tuple[Pool, ...], tuple[Place, ...]]:
     """Ascending by id: a pool of its own for each large segment, one for all small ones together."""
-    pools: dict[int, Pool] = {}
-    for one in placed:
-        held, segment = one.held, one.segment
-        if isinstance(held, SmallRows):
-            end = one.first_id - held.ids.start + len(segment.vectors)
-            if held.ids.start in pools:
-                end = max(end, len(pools[held.ids.start].matrix))
-            pools[held.ids.start] = Pool(held.rows(end), held.ids.start, None, one.lists is not None)
-        else:
-            pools[one.first_id] = Pool(segment.vectors, one.first_id, segment.check, one.lists is not None)
+    pools = {
+        one.first_id: Pool(one.segment.vectors, one.first_id, one.segment.check, one.coded)
+        for one in placed
+        if not one.small
+    }
+    last = max((one for one in placed if one.small), key=lambda one: one.first_id, default=None)
+    if last is not None and isinstance(last.held, SmallRows):
+        start = last.held.ids.start
+        pools[start] = Pool(last.held.rows(last.first_id - start + len(last.segment.vectors)), start, None, last.coded)
     starts = sorted(pools)
     number = {start: position for position, start in enumerate(starts)}
     places = []

@@ -11,23 +11,15 @@ from typing import Final
 
 import numpy as np
 
+from retrieval.index.vectors.bundles import Bundle
 from retrieval.index.vectors.codebook import Codebook
 from retrieval.index.vectors.codes import SegmentCodes
-from retrieval.index.vectors.kernels import CodeLists, CodeStack, Matrix, Rows, score_rows
+from retrieval.index.vectors.kernels import CodeStack, Matrix, Rows, score_rows
+from retrieval.index.vectors.placed import Placed
 from retrieval.index.vectors.selection import Mask, Selection
 
 _MOST_WIDENED: Final = 8.0
 _THIN: Final = 0.8  # of the selected rows that lists would hold if the filter had nothing to do with the vectors
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Coded:
-    """One segment's codes in place. `codes` only where a search chooses lists."""
-
-    segment: int  # position in the side
-    rows: int
-    lists: CodeLists
-    codes: SegmentCodes | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,16 +71,19 @@ class Group:
         return nearest[: max(count, enough)]
 
 
-def groups_of(codebook: Codebook, coded: Sequence[Coded]) -> tuple[Group, ...]:
-    whole = [one for one in coded if one.codes is None]
-    groups = []
+def groups_of(codebook: Codebook, placed: Sequence[Placed], bundles: Sequence[Bundle]) -> tuple[Group, ...]:
+    whole, alone, groups = [], [], []
+    for segment, one in enumerate(placed):
+        codes = one.segment.codes
+        if one.lists is not None and codes is not None and codes.split is not None:
+            stack = CodeStack(codes.split.centroids, [one.lists], residual=True)
+            groups.append(_group(stack, [segment], codes))
+        elif one.coded:
+            whole.append(segment)
+            alone += [] if one.lists is None else [one.lists]
     if whole:
-        stack = CodeStack(codebook.centroids, [one.lists for one in whole], residual=False)
-        groups.append(_group(stack, [one.segment for one in whole], None))
-    for one in coded:
-        if one.codes is not None and one.codes.split is not None:
-            stack = CodeStack(one.codes.split.centroids, [one.lists], residual=True)
-            groups.append(_group(stack, [one.segment], one.codes))
+        stack = CodeStack(codebook.centroids, [*alone, *(bundle.lists for bundle in bundles)], residual=False)
+        groups.append(_group(stack, whole, None))
     return tuple(groups)
 
 

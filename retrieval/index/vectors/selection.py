@@ -54,6 +54,7 @@ class Selection:
     named: tuple[Rows | None, ...]  # by pool: the selected rows, where there are few enough to name them
     filters: tuple[RowFilter | None, ...]  # by pool, for a scan; None for all of its rows
     ids: RowFilter | None  # over all pools, for a search of codes; None for all rows
+    by_group: tuple[int, ...]  # rows selected in each group of codes
     in_lists: tuple[Rows | None, ...]  # by group of codes: selected rows of each list, where lists are chosen
     few: bool  # whether to score the selected rows and look at no codes
 
@@ -93,7 +94,7 @@ def select(
         for mask, rows, wanted in zip(whole, named, by_pool, strict=True)
     )
     ids = None if few or all(mask is None for mask in masks) else RowFilter(_bits(pools, whole))
-    return Selection(count, total, masks, by_segment, tuple(by_pool), named, filters, ids, (), few)
+    return Selection(count, total, masks, by_segment, tuple(by_pool), named, filters, ids, (), (), few)
 
 
 def _mask_of(number: int, pool: Pool, places: Sequence[Place], masks: Sequence[Mask | None]) -> Mask | None:

@@ -13,11 +13,12 @@ from typing import Final, Self, TypeAlias
 
 import numpy as np
 
+from retrieval.index.vectors.bundles import Bundle, bundled
 from retrieval.index.vectors.codebook import Codebook
 from retrieval.index.vectors.kernels import Matrix, RowFilter, Rows, best_rows, score_rows
 from retrieval.index.vectors.placed import Placed, SegmentVectors, is_small, place, pools_of
 from retrieval.index.vectors.placing import IdSpace, SmallRows
-from retrieval.index.vectors.probing import Coded, Group, groups_of
+from retrieval.index.vectors.probing import Group, groups_of
 from retrieval.index.vectors.selection import Mask, Pool, Selection, select
 
 SMALL_BYTES: Final = 32 * 2**20  # of such copies in one store; what does not fit is read where it lies
@@ -65,14 +66,22 @@ class Look:
         if self.guesses is None:
             return True
         off = self.found[1] - self.guesses
-        return bar - self.stopped_at - float(off.mean()) >= SAFE_DEVIATIONS * float(off.std())
+        mean = float(off.sum()) / len(off)
+        deviation = math.sqrt(max(float(np.dot(off, off)) / len(off) - mean * mean, 0))
+        return bar - self.stopped_at - mean >= SAFE_DEVIATIONS * deviation
 
 
 class VectorSide:
     """Make one with `VectorSide.empty(...).with_segments(...)`, and each next one from the last."""
 
     def __init__(
-        self, width: int, codebook: Codebook | None, effort: Effort, ids: IdSpace, placed: tuple[Placed, ...]
+        self,
+        width: int,
+        codebook: Codebook | None,
+        effort: Effort,
+        ids: IdSpace,
+        placed: tuple[Placed, ...],
+        bundles: tuple[Bundle, ...],
     ) -> None:
         self.width = width
         self.codebook = codebook
@@ -84,19 +93,15 @@ class VectorSide:
         by_id = sorted(range(len(placed)), key=lambda number: placed[number].first_id)
         self._by_id = np.array(by_id, np.int64)
         self._first_ids = np.array([placed[number].first_id for number in by_id], np.int64)
-        coded = [
-            Coded(number, len(one.segment.vectors), one.lists, one.codes)
-            for number, one in enumerate(placed)
-            if one.lists is not None
-        ]
-        self._groups: tuple[Group, ...] = () if codebook is None else groups_of(codebook, coded)
+        self._bundles = () if codebook is None else bundled(bundles, placed, codebook)
+        self._groups: tuple[Group, ...] = () if codebook is None else groups_of(codebook, placed, self._bundles)
         self.everything = self.select([None] * len(placed))
 
     @classmethod
     def empty(cls, width: int, codebook: Codebook | None = None, effort: Effort | None = None) -> Self:
         if codebook is not None and codebook.width != width:
             raise ValueError(f"a codebook of width {codebook.width} for vectors of width {width}")
-        return cls(width, codebook, effort or Effort(), IdSpace(), ())
+        return cls(width, codebook, effort or Effort(), IdSpace(), (), ())
 
     def with_segments(self, segments: Sequence[SegmentVectors]) -> Self:
         """The side of exactly these segments. What this side holds of them is shared, not made again."""
@@ -118,10 +123,10 @@ class VectorSide:
                     small = SmallRows(self.width, SMALL_BYTES, self._ids)
                 one = place(segment, self.width, self.codebook, self._ids, small)
             placed.append(one)
-        return type(self)(self.width, self.codebook, self.effort, self._ids, tuple(placed))
+        return type(self)(self.width, self.codebook, self.effort, self._ids, tuple(placed), self._bundles)
 
     def with_effort(self, effort: Effort) -> Self:
-        return type(self)(self.width, self.codebook, effort, self._ids, self._placed)
+        return type(self)(self.width, self.codebook, effort, self._ids, self._placed, self._bundles)
 
     @property
     def segments(self) -> tuple[SegmentVectors, ...]:
@@ -129,7 +134,12 @@ class VectorSide:
 
     @property
     def coded_rows(self) -> int:
-        return sum(len(one.segment.vectors) for one in self._placed if one.lists is not None)
+        return sum(len(one.segment.vectors) for one in self._placed if one.coded)
+
+    @property
+    def lists(self) -> int:
+        """Lists of codes that a search may visit."""
+        return sum(group.stack.count for group in self._groups)
 
     @property
     def is_split(self) -> bool:
@@ -145,7 +155,8 @@ class VectorSide:
         chosen = select(self._pools, self._places, masks, few_rows=None if by_codes else few_rows)
         if chosen.few:
             return chosen
-        return replace(chosen, in_lists=tuple(group.selected_in_lists(chosen.masks) for group in self._groups))
+        in_lists = tuple(group.selected_in_lists(chosen.masks) for group in self._groups)
+        return replace(chosen, in_lists=in_lists, by_group=tuple(group.count(chosen) for group in self._groups))
 
     def search(self, query: Matrix, k: int, selection: Selection | None = None, *, exact: bool = False) -> VectorHits:
         """The best `k` selected rows; all of them if there are fewer."""
@@ -178,7 +189,7 @@ class VectorSide:
         self, at: int, query: Matrix, coded: Matrix, k: int, selection: Selection, candidates: int, probes: int
     ) -> Look:
         group = self._groups[at]
-        count = sum(selection.by_segment[segment] for segment in group.segments)
+        count = selection.by_group[at]
         wanted = max(_scaled(candidates, selection.share), ROOM_FOR_K * k)
         if wanted < count:
             ids, guesses = group.search(coded, wanted, selection, selection.in_lists[at], probes)

@@ -157,6 +157,24 @@ def test_segments_that_left_are_not_found_and_their_room_is_used_again(
     assert len(crowded.search(unit_vectors(1, 24)[0], 1_000)) == 360  # what finds no room is read where it lies
 
 
+def test_hundreds_of_small_segments_are_searched_as_a_few_lists(codebook: Codebook) -> None:
+    live = [SegmentVectors(unit_vectors(40, 24, 50 + turn)) for turn in range(130)]
+    side = VectorSide.empty(24, codebook, Effort(50))
+    for end in range(1, len(live) + 1):
+        side = side.with_segments(live[:end])
+    whole = np.concatenate([one.vectors for one in live])
+    for gone in ([], [3], [3, 60, 61, 129]):
+        kept = [one for place, one in enumerate(live) if place not in gone]
+        rows = whole if not gone else np.concatenate([one.vectors for one in kept])
+        side = side.with_segments(kept)
+        assert side.lists < 60
+        selection = side.select([None] * len(kept), by_codes=True)
+        for query in unit_vectors(20, 24, 7):
+            hits = side.search(query, 10, selection)
+            assert np.isin(np.round(hits.scores, 5), np.round(rows @ query, 5)).all()
+            np.testing.assert_allclose(hits.scores[0], (rows @ query).max(), atol=1e-5)
+
+
 def test_scores_of_given_rows_are_exact(codebook: Codebook) -> None:
     matrices = [unit_vectors(5_000, 24, 1), unit_vectors(40, 24, 2), unit_vectors(30, 24, 3)]
     side = of(*matrices, codebook=codebook)
@@ -176,7 +194,7 @@ def test_many_threads_searching_and_extending_see_only_their_own_side(codebook: 
     def work(seed: int) -> None:
         start.wait(timeout=30)
         mine, live = side, [base]
-        for step in range(15):
+        for step in range(30):
             live = [*live, SegmentVectors(unit_vectors(20, 24, 1_000 * (seed + 1) + step))]
             mine = mine.with_segments(live)
             wanted = live[-1].vectors[11]
