@@ -23,6 +23,7 @@ from retrieval.catalog.file_batches import FileBatches
 from retrieval.catalog.files import Files
 from retrieval.catalog.keys import Keys
 from retrieval.catalog.manifest import Manifests
+from retrieval.catalog.progress import ProgressReports
 from retrieval.catalog.projects import Projects
 from retrieval.catalog.rows import Ingested, Publication, SegmentRow, StoreGlance
 from retrieval.catalog.schema import bring_up_to_date
@@ -51,6 +52,7 @@ class Transaction:
         self.stores = VectorStores(connection)
         self.store_files = VectorStoreFiles(connection)
         self.batches = FileBatches(connection)
+        self.progress = ProgressReports(connection)
         self.claims = Claims(connection)
         self.manifests = Manifests(connection)
         self.sweeps = Sweeps(connection)

@@ -181,12 +181,13 @@ class VectorStoreFiles:
         batch: BatchId | None = None,
         param: str = "file_id",
     ) -> None:
-        """All or none. A file named twice is taken as it was named last; `param` names the input in refusals.
+        """All or none. A file named twice is taken as it was named last; `param` names the input in refusals, `{}`
+        in it the place among `attachments`.
 
         Locks files, then the store: whoever deletes a file does the same.
         """
         wishes = {attachment.file_id: attachment for attachment in attachments}
-        self._hold_files(project, list(wishes), param)
+        self._hold_files(project, [attachment.file_id for attachment in attachments], param)
         lock_active(self._connection, project, store, now)
         there = _held(self._connection, store, wishes)
         fresh = [wish for wish in wishes.values() if wish.file_id not in there]
@@ -202,12 +203,12 @@ class VectorStoreFiles:
 
     def _hold_files(self, project: ProjectId, wanted: Sequence[FileId], param: str) -> None:
         found: set[str] = set()
-        for some in slices([file for file in wanted if well_formed(file)]):
+        for some in slices([file for file in dict.fromkeys(wanted) if well_formed(file)]):
             there = select(files.c.id).where(files.c.project_id == project, files.c.id.in_(some))
             found.update(self._connection.execute(there.with_for_update(read=True, key_share=True)).scalars())
-        for file in wanted:
+        for index, file in enumerate(wanted):
             if file not in found:
-                raise NotFound(f"No such File object: {file}", param=param)
+                raise NotFound(f"No such File object: {file}", param=param.format(index))
 
     def _insert(
         self,
