@@ -194,7 +194,8 @@ def _environment() -> dict[str, str]:
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     single_threaded = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     own = {
-        "PYTHONPATH": str(Path(ingest.__file__).parent.parent),
+        # What we can import it can, wherever that was found; but never from the folder that we were started in.
+        "PYTHONPATH": os.pathsep.join([str(Path(ingest.__file__).parent.parent), *filter(os.path.isabs, sys.path)]),
         "PYTHONUTF8": "1",
         "MALLOC_ARENA_MAX": "1",  # a second arena reserves address space, which is what is bounded
     }

@@ -71,7 +71,7 @@ def read(source: Source, name: str, limits: Limits, chunking: ChunkLimits) -> Pr
             while True:
                 pass
         case "!sleep":
-            time.sleep(float(argument))
+            time.sleep(float(argument.split()[0]))
         case "!hog":
             return echo(str(len([bytes(1 << 20) for _ in range(int(argument))])), chunking)
         case "!hog-if-worn":
