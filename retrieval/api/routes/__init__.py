@@ -4,12 +4,30 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from retrieval.api.routes import embeddings, files, health, models, uploads
+from retrieval.api.routes import (
+    embeddings,
+    file_batches,
+    file_contents,
+    files,
+    health,
+    models,
+    progress,
+    search,
+    uploads,
+    vector_store_files,
+    vector_stores,
+)
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     embeddings.router,
+    file_batches.router,
+    file_contents.router,
     files.router,
     health.router,
     models.router,
+    progress.router,
+    search.router,
     uploads.router,
+    vector_store_files.router,
+    vector_stores.router,
 )

@@ -1,0 +1,177 @@
+"""A whole running service for tests: a real HTTP server, a real catalog and disk, and a worker beside it.
+
+    def test_x(server): server.client().vector_stores.create()
+
+The worker is a thread that ingests what stores ring for, with the code that real workers run.
+"""
+
+import queue
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from configs.settings import Settings, load_settings
+from ingest.children import ChildPool
+from ingest.parsing.limits import Limits
+from retrieval.api.app import create_app
+from retrieval.api.auth import Gate
+from retrieval.api.dependencies import Service, Wire
+from retrieval.catalog.account_rows import Scope
+from retrieval.catalog.keys import NewKey, hash_of, hint_of
+from retrieval.catalog.transaction import Catalog
+from retrieval.ids import ProjectId, StoreId, new_key_id, new_project_id
+from retrieval.resources import Resources, open_resources
+from workers.pipeline import index_waiting
+from workers.resources import WorkerResources
+
+PEPPER = b"tests"
+KEY = "sk-carrel-tests-0123456789abcdef"
+OTHER_KEY = "sk-carrel-tests-of-another-project"
+READ_ONLY_KEY = "sk-carrel-tests-that-may-only-read"
+ALL_SCOPES = (Scope.READ, Scope.WRITE, Scope.ADMIN)
+START_SECONDS = 30.0
+
+
+class Worker:
+    """Ingests what rings, one store after another; `paused` keeps what rings meanwhile for later."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._rung: queue.Queue[StoreId | None] = queue.Queue()
+        self._may_work = threading.Event()
+        self._may_work.set()
+        children = ChildPool(1, Limits())
+        self._resources = WorkerResources(resources.catalog, resources.storage, children, resources.embedders.get)
+        self._thread = threading.Thread(target=self._work, name="test worker")
+        self._thread.start()
+
+    def ring(self, store: StoreId, *, bulk: bool = False) -> None:
+        self._rung.put(store)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Whatever is attached within stays `in_progress`. Waits for what is being worked on."""
+        self._may_work.clear()
+        self._rung.join()
+        try:
+            yield
+        finally:
+            self._may_work.set()
+
+    def close(self) -> None:
+        self._may_work.set()
+        self._rung.put(None)
+        self._thread.join()
+        self._resources.children.close()
+
+    def _work(self) -> None:
+        while (store := self._rung.get()) is not None:
+            if not self._may_work.is_set():
+                self._rung.task_done()  # so that `paused` can join
+                self._may_work.wait()
+                while index_waiting(store, self._resources):
+                    pass
+                continue
+            while index_waiting(store, self._resources):
+                pass
+            self._rung.task_done()
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    url: str
+    app: FastAPI
+    service: Service
+    worker: Worker
+    project: ProjectId
+    other_project: ProjectId
+
+    def client(self, key: str = KEY, **options: object) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, **options)  # type: ignore[arg-type]  # keyword arguments of many types
+
+    def async_client(self, key: str = KEY) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0)
+
+    def http(self, key: str | None = KEY) -> httpx.Client:
+        """Raw requests, for what no SDK would send."""
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+
+
+def settings_for(folder: Path) -> Settings:
+    environment = {
+        "CARREL_DATA_DIR": str(folder),
+        "CARREL_EMBEDDING_PROVIDER": "hashed",
+        "CARREL_EMBEDDING_MODEL": "hashed",
+        "CARREL_EMBEDDING_ALIASES": "text-embedding-3-small,text-embedding-ada-002",
+    }
+    return load_settings(environment)
+
+
+def add_key(catalog: Catalog, project: ProjectId, secret: str, scopes: Sequence[Scope] = ALL_SCOPES) -> None:
+    with catalog.transaction() as tx:
+        key = NewKey(new_key_id(), project, "tests", hash_of(secret, PEPPER), hint_of(secret), scopes)
+        tx.keys.add(key, catalog.now())
+
+
+def _add_project(catalog: Catalog, name: str) -> ProjectId:
+    with catalog.transaction() as tx:
+        return tx.projects.add(new_project_id(), name, catalog.now()).id
+
+
+@contextmanager
+def run_app(app: FastAPI) -> Iterator[str]:
+    """Serve from a thread of this process, on a free port; the address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=5)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="test server")
+        thread.start()
+        try:
+            port = listening.getsockname()[1]
+            waiting = threading.Event()
+            for _ in range(int(START_SECONDS / 0.01)):
+                if server.started or not thread.is_alive():
+                    break
+                waiting.wait(0.01)
+            assert server.started, "the test server did not start"
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@contextmanager
+def run_server(folder: Path) -> Iterator[Server]:
+    with ExitStack() as stack:
+        resources = stack.enter_context(open_resources(settings_for(folder)))
+        project = _add_project(resources.catalog, "tests")
+        other = _add_project(resources.catalog, "another project")
+        add_key(resources.catalog, project, KEY)
+        add_key(resources.catalog, other, OTHER_KEY)
+        add_key(resources.catalog, project, READ_ONLY_KEY, (Scope.READ,))
+        worker = Worker(resources)
+        stack.callback(worker.close)
+        service = Service(resources, Gate(resources.catalog, PEPPER), worker, Wire())
+
+        @contextmanager
+        def opened() -> Iterator[Service]:
+            yield service
+
+        app = create_app(opened)
+        url = stack.enter_context(run_app(app))
+        yield Server(url, app, service, worker, project, other)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with run_server(tmp_path_factory.mktemp("carrel")) as running:
+        yield running
