@@ -79,8 +79,10 @@ _OLD_OFFICE: Final = (
     ("Workbook", "an Excel 97-2003 workbook; save it as .xlsx"),
     ("__substg1.0_", "an Outlook message; save it as .eml"),
 )
+# Possessive throughout: comments without end must not be divided in every possible way.
 _SVG: Final = re.compile(
-    rb"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,2000}?-->\s*)*(?:<!DOCTYPE svg[^>]*>\s*)?<svg[\s>]", re.S
+    rb"\s*+(?:<\?xml[^>]{0,200}+>\s*+)?+(?:<!--(?:(?!-->).)*+-->\s*+)*+(?:<!DOCTYPE svg[^>]*+>\s*+)?+<svg[\s>]",
+    re.DOTALL,
 )
 
 

@@ -104,6 +104,13 @@ def test_a_refusal_says_what_is_supported_and_what_to_do() -> None:
         parse(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "WordDocument".encode("utf-16-le"), "x.doc", LIMITS)
 
 
+@pytest.mark.parametrize(
+    "start", [b"<!-- -->" * 500, b"<!-- " * 800, b"<?xml?>" + b"<!--a--> \n" * 400, b"MZ" * 2000, b"%PDF-" * 800]
+)
+def test_looking_at_the_first_bytes_takes_no_exponential_time(start: bytes) -> None:
+    assert detect(start + b"<a/>", "x.xml").name in ("xml", "pdf")
+
+
 def test_a_file_over_the_limit_is_refused_unread() -> None:
     with pytest.raises(DocumentTooLarge, match="101 bytes"):
         parse(b"x" * 101, "x.txt", Limits(source_bytes=100))
