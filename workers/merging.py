@@ -7,10 +7,10 @@ codes with it, so that no search meets it without.
 """
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,32 +20,43 @@ from retrieval.catalog.transaction import Catalog
 from retrieval.errors import IndexDamaged, ObjectMissing, SegmentDamaged
 from retrieval.ids import SegmentId, StoreId, new_segment_id
 from retrieval.index.files import codes_name, read_codebook, write_index
-from retrieval.index.vectors import encode_segment
+from retrieval.index.vectors import SMALL_ROWS, encode_segment
 from retrieval.segments.folding import fold_segments
 from retrieval.segments.layout import segment_name
 from retrieval.segments.merging import MergeLimits, SegmentSize, choose_merges
-from retrieval.segments.reader import Segment, open_segment
+from retrieval.segments.reader import open_all, open_stored
 from retrieval.storage.objects import Storage
 
 MOST_ROUNDS: Final = 32  # of one call: appends may come faster than merges end
-CODED_ROWS: Final = 4_000  # a smaller segment is coded by whoever opens it
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What one call did to a store."""
+    """What was done to a store."""
 
     segments: int = 0  # folded away
     made: int = 0
     rows_dropped: int = 0
     refused: int = 0  # somebody else was quicker
-    damaged: tuple[SegmentId, ...] = ()  # left as they are: a person must look
+    damaged: frozenset[SegmentId] = frozenset()  # left as they are: a person must look
+
+    def plus(self, more: Self) -> Self:
+        return type(self)(
+            self.segments + more.segments,
+            self.made + more.made,
+            self.rows_dropped + more.rows_dropped,
+            self.refused + more.refused,
+            self.damaged | more.damaged,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
+    """Segments to fold, and who of them lived at one moment."""
+
+    store: StoreId
     rows: tuple[SegmentRow, ...]
     living: NDArray[np.int64]
     dead: tuple[int, ...]
@@ -53,18 +64,18 @@ class _Group:
 
 
 def merge_store(store: StoreId, catalog: Catalog, storage: Storage, limits: MergeLimits | None = None) -> Merged:
-    """Fold until the policy is content."""
+    """Fold until the policy is content. Safe beside every publish, delete, search and other merge."""
     done = Merged()
     for _ in range(MOST_ROUNDS):
-        groups = _chosen(store, catalog, limits or MergeLimits(), done.damaged)
-        if not groups:
+        chosen = _choose(store, catalog, limits or MergeLimits(), done.damaged)
+        if not chosen:
             break
-        for group in groups:
-            done = _merge(store, group, catalog, storage, done)
+        for group in chosen:
+            done = done.plus(_merge(_read(store, group, catalog), catalog, storage))
     return done
 
 
-def _chosen(
+def _choose(
     store: StoreId, catalog: Catalog, limits: MergeLimits, damaged: Collection[SegmentId]
 ) -> list[tuple[SegmentId, ...]]:
     with catalog.reading() as tx:
@@ -78,41 +89,87 @@ def _chosen(
     return choose_merges(sizes, limits)
 
 
-def _merge(store: StoreId, chosen: Sequence[SegmentId], catalog: Catalog, storage: Storage, done: Merged) -> Merged:
-    group = _read(store, chosen, catalog)
-    if group is None:
-        return Merged(done.segments, done.made, done.rows_dropped, done.refused + 1, done.damaged)
-    try:
-        with opened(group.rows, storage) as segments:
-            made = fold_segments(
-                storage,
-                segments,
-                lambda numbers: np.isin(numbers, group.living),
-                store=store,
-                segment=new_segment_id(),
-                created_at=catalog.now(),
-            )
-    except SegmentDamaged as damage:
-        log.error("segment damaged", extra={"store": store, "segment": damage.segment, "why": str(damage)})
-        return Merged(done.segments, done.made, done.rows_dropped, done.refused, (*done.damaged, damage.segment))
-    except ObjectMissing:
-        return Merged(done.segments, done.made, done.rows_dropped, done.refused + 1, done.damaged)
-    index = None if made is None else _codes(made, group.codebook, storage)
-    if not _swap(store, group, made, index, catalog, storage):
-        return Merged(done.segments, done.made, done.rows_dropped, done.refused + 1, done.damaged)
-    dropped = sum(row.rows for row in group.rows) - (made.rows if made else 0)
-    return Merged(
-        done.segments + len(chosen), done.made + (made is not None), done.rows_dropped + dropped, done.refused, done.damaged
-    )
-
-
-def _read(store: StoreId, chosen: Sequence[SegmentId], catalog: Catalog) -> _Group | None:
-    """Who lives in these segments at one moment; None if one of them has gone since it was chosen."""
+def _read(store: StoreId, chosen: Collection[SegmentId], catalog: Catalog) -> _Group | None:
+    """None if one of the segments has gone since it was chosen."""
     with catalog.reading() as tx:
-        by_id = {row.id: row for row in tx.manifests.segments(store)}
-        if any(segment not in by_id for segment in chosen):
-            return None
+        rows = tuple(row for row in tx.manifests.segments(store) if row.id in chosen)
         living, dead = tx.manifests.lives(store, chosen)
         codebook = tx.manifests.codebook(store)
-    rows = tuple(sorted((by_id[segment] for segment in chosen), key=list(by_id).index if False else _order(by_id)))
-    return _Group(rows, np.array(living, np.int64), tuple(dead), codebook)
+    if len(rows) < len(chosen):
+        return None
+    return _Group(store, rows, np.array(living, np.int64), tuple(dead), codebook)
+
+
+def _merge(group: _Group | None, catalog: Catalog, storage: Storage) -> Merged:
+    if group is None:
+        return Merged(refused=1)
+    try:
+        made = _fold(group, catalog.now(), storage)
+    except SegmentDamaged as damage:
+        log.error("segment damaged", extra={"store": group.store, "segment": damage.segment, "why": str(damage)})
+        storage.forget_local(segment_name(group.store, damage.segment))
+        return Merged(damaged=frozenset({damage.segment}))
+    except ObjectMissing as missing:
+        return _merge_missing(group, catalog, missing)
+    index = None if made is None else _codes(made, group.codebook, storage)
+    if not _swap(group, made, index, catalog):
+        _take_back(group, made, storage)
+        return Merged(refused=1)
+    kept = 0 if made is None else made.rows
+    return Merged(len(group.rows), int(made is not None), sum(row.rows for row in group.rows) - kept)
+
+
+def _fold(group: _Group, now: int, storage: Storage) -> SegmentRow | None:
+    if not len(group.living):
+        return None
+    with open_all(storage, group.rows) as segments:
+        return fold_segments(
+            storage,
+            segments,
+            lambda numbers: np.isin(numbers, group.living),
+            store=group.store,
+            segment=new_segment_id(),
+            created_at=now,
+        )
+
+
+def _merge_missing(group: _Group, catalog: Catalog, missing: ObjectMissing) -> Merged:
+    """A file is not there: its segment was merged by another meanwhile, or it is lost."""
+    with catalog.reading() as tx:
+        live = {row.id for row in tx.manifests.segments(group.store)}
+    if not live.issuperset(row.id for row in group.rows):
+        return Merged(refused=1)
+    lost = frozenset(row.id for row in group.rows if row.id in str(missing))
+    log.error("segment lost", extra={"store": group.store, "segments": sorted(lost), "why": str(missing)})
+    return Merged(damaged=lost or frozenset(row.id for row in group.rows))
+
+
+def _codes(made: SegmentRow, codebook: CodebookRow | None, storage: Storage) -> IndexRow | None:
+    """The new segment's codes, unless codes do not serve this store or their codebook is to be made anew first."""
+    if codebook is None or not codebook.candidates or made.rows < SMALL_ROWS:
+        return None
+    with suppress(IndexDamaged), open_stored(storage, made) as segment:
+        book = read_codebook(storage, made.store_id, codebook.version, codebook.checksum)
+        codes = encode_segment(book, segment.verified_vectors())
+        size, checksum = write_index(storage, codes_name(made.store_id, made.id, book.version), codes.as_bytes())
+        return IndexRow(made.id, book.version, size, checksum)
+    return None
+
+
+def _swap(group: _Group, made: SegmentRow | None, index: IndexRow | None, catalog: Catalog) -> bool:
+    removed, now = [row.id for row in group.rows], catalog.now()
+    with catalog.transaction() as tx:
+        swapped = tx.replace_segments(group.store, removed, made, dropped=group.dead, now=now) is not None
+        if swapped and index is not None:
+            tx.manifests.add_index(
+                group.store, index
+            )  # refused if there is a newer codebook: the next indexing codes it
+        return swapped
+
+
+def _take_back(group: _Group, made: SegmentRow | None, storage: Storage) -> None:
+    if made is None:
+        return
+    storage.delete(segment_name(group.store, made.id))
+    if group.codebook is not None:
+        storage.delete(codes_name(group.store, made.id, group.codebook.version))

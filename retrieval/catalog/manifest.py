@@ -38,6 +38,7 @@ def _codebook(row: Row[Any]) -> CodebookRow:
         store_id=StoreId(row.store_id),
         version=row.version,
         trained_rows=row.trained_rows,
+        measured_rows=row.measured_rows,
         candidates=row.candidates,
         probes=row.probes,
         recall=row.recall,
@@ -105,6 +106,12 @@ class Manifests:
         found = select(codebooks).where(codebooks.c.store_id == store, codebooks.c.version == version)
         return _codebook(self._connection.execute(found).one())
 
+    def codebook(self, store: StoreId) -> CodebookRow | None:
+        """The store's present codebook, if it has one."""
+        mine = (codebooks.c.store_id == stores.c.id) & (codebooks.c.version == stores.c.codebook)
+        found = self._connection.execute(select(codebooks).join(stores, mine).where(stores.c.id == store)).first()
+        return None if found is None else _codebook(found)
+
     def _documents(self, store: StoreId, since: int) -> tuple[DocumentRow, ...]:
         columns = (
             documents.c.number,
@@ -145,6 +152,19 @@ class Manifests:
             SegmentLoad(SegmentId(segment), rows, int(living_documents), int(chunks))
             for segment, rows, living_documents, chunks in self._connection.execute(wanted)
         )
+
+    def lives(self, store: StoreId, held_by: Collection[SegmentId]) -> tuple[list[int], list[int]]:
+        """The documents whose rows these segments hold: numbers of the living, numbers of the dead. Rows of a number
+        in neither list belong to claims that were refused."""
+        living: list[int] = []
+        dead: list[int] = []
+        for some in slices(sorted(held_by)):
+            wanted = select(documents.c.number, documents.c.living).where(
+                documents.c.store_id == store, documents.c.segment_id.in_(some)
+            )
+            for number, lives in self._connection.execute(wanted):
+                (living if lives else dead).append(number)
+        return living, dead
 
     # Changes
 
@@ -221,6 +241,7 @@ class Manifests:
                 version=codebook.version,
                 project_id=row.project_id,
                 trained_rows=codebook.trained_rows,
+                measured_rows=codebook.measured_rows,
                 candidates=codebook.candidates,
                 probes=codebook.probes,
                 recall=codebook.recall,
@@ -241,14 +262,18 @@ class Manifests:
         highest = select(func.coalesce(func.max(codebooks.c.version), 0)).where(codebooks.c.store_id == store)
         return int(self._connection.execute(highest).scalar_one()) + 1
 
-    def calibrate(self, store: StoreId, version: int, *, candidates: int, probes: int, recall: float) -> bool:
-        """Keep what was measured anew on the store's vectors; False if the codebook is no longer the store's."""
+    def calibrate(
+        self, store: StoreId, version: int, *, rows: int, candidates: int, probes: int, recall: float
+    ) -> bool:
+        """Keep what was measured anew on the store's `rows` vectors; False if the codebook is no longer the store's."""
         row = locked(self._connection, store)
         if row is None or row.codebook != version:
             return False
         here = (codebooks.c.store_id == store) & (codebooks.c.version == version)
         self._connection.execute(
-            update(codebooks).where(here).values(candidates=candidates, probes=probes, recall=recall)
+            update(codebooks)
+            .where(here)
+            .values(measured_rows=rows, candidates=candidates, probes=probes, recall=recall)
         )
         next_generation(self._connection, store)
         return True

@@ -281,7 +281,8 @@ class CodebookRow:
 
     store_id: StoreId
     version: int
-    trained_rows: int
+    trained_rows: int  # in the store when it was trained
+    measured_rows: int  # and when the three figures below were measured last
     candidates: int  # how many are re-scored so that recall holds; 0: codes do not serve this store
     probes: int  # of 1,000 lists of a large segment, how many a search visits
     recall: float  # at ten, against the exact scan, on the store's own vectors

@@ -85,6 +85,13 @@ class Sweeps:
         here = select(codebooks.c.version).where(codebooks.c.store_id == store)
         return frozenset(self._connection.execute(here).scalars())
 
+    def stores_in_use(self, after: str, most: int) -> tuple[tuple[StoreId, int], ...]:
+        """Stores that hold segments, with their generations, in the order of their ids; page on `after` the last."""
+        held = exists().where(segments.c.store_id == stores.c.id, segments.c.removed_at.is_(None))
+        here = (stores.c.id > after) & stores.c.deleted_at.is_(None) & stores.c.expired_at.is_(None)
+        wanted = select(stores.c.id, stores.c.generation).where(here, held).order_by(stores.c.id).limit(most)
+        return tuple((StoreId(store), generation) for store, generation in self._connection.execute(wanted))
+
     def unknown_stores(self, wanted: Collection[StoreId]) -> frozenset[StoreId]:
         """Of these, the stores of which the catalog has not even a deleted row: their folders may go altogether."""
         known: set[str] = set()

@@ -336,6 +336,7 @@ codebooks = Table(
     Column("version", BigInteger, primary_key=True, autoincrement=False),
     _text("project_id"),
     _number("trained_rows"),
+    _number("measured_rows"),
     _number("candidates"),
     _number("probes"),
     Column("recall", Double, nullable=False),

@@ -7,15 +7,16 @@ from the snapshot before. Searches never wait for each other, only those of one 
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from retrieval.catalog.rows import DocumentRow, IndexRow, Manifest, SegmentRow
+from retrieval.catalog.rows import DocumentRow, IndexRow, Manifest
 from retrieval.catalog.transaction import Catalog
-from retrieval.errors import IndexDamaged, ObjectMissing, SegmentDamaged
+from retrieval.errors import CatalogError, IndexDamaged, ObjectMissing, SegmentDamaged
 from retrieval.ids import SegmentId, StoreId
 from retrieval.index.documents import Documents
 from retrieval.index.files import read_codebook, read_codes
@@ -23,18 +24,12 @@ from retrieval.index.selection import allow
 from retrieval.index.snapshot import OpenSegment, Snapshot
 from retrieval.index.vectors import CheckRows, Codebook, Effort, Rows, SegmentCodes, SegmentVectors, VectorSide
 from retrieval.segments.layout import segment_name
-from retrieval.segments.reader import Segment, open_segment
+from retrieval.segments.reader import Segment, open_stored
 from retrieval.storage.objects import Storage
 
 TRIES: Final = 4  # a generation whose segments are merged away while it opens is left for the newer one
 
 log = logging.getLogger(__name__)
-
-IndexDamage = Callable[[StoreId, SegmentId | None, int], None]  # store, segment (None: the codebook), version
-
-
-def _ignore(store: StoreId, segment: SegmentId | None, version: int) -> None:
-    """Nobody to tell: the damage is in the log, and searches are exact meanwhile."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,15 +41,13 @@ class _Held:
 
 
 class Snapshots:
-    def __init__(
-        self, catalog: Catalog, storage: Storage, *, most_stores: int = 256, on_index_damaged: IndexDamage = _ignore
-    ) -> None:
+    def __init__(self, catalog: Catalog, storage: Storage, *, most_stores: int = 256) -> None:
         self._catalog = catalog
         self._storage = storage
         self._most_stores = most_stores
-        self._on_index_damaged = on_index_damaged
         self._held: OrderedDict[StoreId, _Held] = OrderedDict()
-        self._lock = threading.Lock()  # guards _held
+        self._fetched_again: set[SegmentId] = set()
+        self._lock = threading.Lock()  # guards _held and _fetched_again
 
     def at(self, store: StoreId, generation: int) -> Snapshot:
         """A snapshot of `generation` or a newer one."""
@@ -72,6 +65,17 @@ class Snapshots:
         """Let go of a store, such as one that was deleted; a search that holds its snapshot keeps it."""
         with self._lock:
             self._held.pop(store, None)
+
+    def mend(self, store: StoreId, segment: SegmentId) -> bool:
+        """After a segment turned out damaged: have it fetched anew for the next snapshot. True once for each segment:
+        if it is damaged again, it is not the copy on this machine."""
+        with self._lock:
+            if segment in self._fetched_again:
+                return False
+            self._fetched_again.add(segment)
+        self._storage.forget_local(segment_name(store, segment))
+        self.forget(store)
+        return True
 
     def close(self) -> None:
         with self._lock:
@@ -112,7 +116,7 @@ class Snapshots:
         segments = []
         for row in manifest.segments:
             one = known.get(row.id)
-            segment = one.segment if one is not None else self._segment(row)
+            segment = one.segment if one is not None else open_stored(self._storage, row)
             vectors = one.vectors if one is not None and same_book else None
             if vectors is None or (vectors.codes is None and row.id in codes):
                 vectors = SegmentVectors(
@@ -128,10 +132,6 @@ class Snapshots:
             side = side.with_effort(effort)
         return Snapshot(manifest.store_id, manifest.generation, manifest.model, documents, tuple(segments), side)
 
-    def _segment(self, row: SegmentRow) -> Segment:
-        with self._storage.local(segment_name(row.store_id, row.id)) as path:
-            return open_segment(row, path)
-
     def _codebook(self, manifest: Manifest, old: Snapshot | None) -> tuple[Codebook | None, Effort]:
         row = manifest.codebook
         if row is None:
@@ -143,8 +143,7 @@ class Snapshots:
             return read_codebook(self._storage, row.store_id, row.version, row.checksum), effort
         except IndexDamaged as damage:
             log.warning("codebook damaged", extra={"store": row.store_id, "version": row.version, "why": str(damage)})
-            self._on_index_damaged(row.store_id, None, row.version)
-            return None, Effort()
+            return None, Effort()  # upkeep finds it too, and trains another
 
     def _codes(self, manifest: Manifest, index: IndexRow | None, book: Codebook | None) -> SegmentCodes | None:
         if index is None or book is None:
@@ -154,8 +153,15 @@ class Snapshots:
             return read_codes(self._storage, store, index.segment_id, book, index.checksum)
         except IndexDamaged as damage:
             log.warning("codes damaged", extra={"store": store, "segment": index.segment_id, "why": str(damage)})
-            self._on_index_damaged(store, index.segment_id, index.codebook)
+            self._drop(store, index)
             return None
+
+    def _drop(self, store: StoreId, index: IndexRow) -> None:
+        """Let upkeep code the segment anew."""
+        with suppress(CatalogError):
+            now = self._catalog.now()
+            with self._catalog.transaction() as tx:
+                tx.manifests.drop_index(store, index.segment_id, index.codebook, now)
 
 
 def _checker(segment: Segment) -> CheckRows:

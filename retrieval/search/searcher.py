@@ -6,6 +6,7 @@ of both sides under that mask -> fused, reread, cut at the threshold -> text.
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from ingest.embedding import Embedder
 from retrieval.catalog.rows import StoreGlance
 from retrieval.catalog.transaction import Catalog
-from retrieval.errors import NotAllowedNow, NotFound
+from retrieval.errors import CatalogError, NotAllowedNow, NotFound, SegmentDamaged
 from retrieval.ids import ProjectId, StoreId
 from retrieval.index.keyword import KeywordScores, score_keywords
 from retrieval.index.snapshot import Selected, Snapshot
@@ -66,13 +67,21 @@ class Searcher:
         known = self._answers.get((store, glance.generation, query))
         if known is not None:
             return replace(known, milliseconds={"all": _since(started), "remembered": 1.0})
-        snapshot = self._snapshots.at(store, glance.generation)
-        opened = time.perf_counter()
-        answer = self.answer(snapshot, query, self._embed(snapshot.model, query.texts))
+        try:
+            snapshot, opened, answer = self._opened_and_answered(glance, query)
+        except SegmentDamaged as damage:
+            if not self._snapshots.mend(store, damage.segment):
+                raise
+            snapshot, opened, answer = self._opened_and_answered(glance, query)
         stages = {"open": 1000 * (opened - started), **answer.milliseconds, "all": _since(started)}
         answer = replace(answer, milliseconds=stages)
         self._answers.put((store, snapshot.generation, query), answer)
         return answer
+
+    def _opened_and_answered(self, glance: StoreGlance, query: Query) -> tuple[Snapshot, float, Answer]:
+        snapshot = self._snapshots.at(glance.id, glance.generation)
+        opened = time.perf_counter()
+        return snapshot, opened, self.answer(snapshot, query, self._embed(snapshot.model, query.texts))
 
     def answer(self, snapshot: Snapshot, query: Query, vectors: Sequence[Vector]) -> Answer:
         """Everything after the question's vectors are known. Holds `snapshot` from first line to last."""
@@ -99,13 +108,16 @@ class Searcher:
 
     def _glance(self, project: ProjectId, store: StoreId) -> StoreGlance:
         glance = self._catalog.glance(store)
+        if glance is None:
+            self._snapshots.forget(store)  # deleted: its files' room is given back
         if glance is None or glance.project_id != project:
             raise NotFound(f"No such VectorStore object: {store}", param="vector_store_id")
         now = int(self._clock())
         if glance.expired(now):
+            self._snapshots.forget(store)
             raise NotAllowedNow(f"Vector store {store} has expired: its files are gone.", param="vector_store_id")
         if now - glance.last_active_at >= TOUCH_SECONDS:
-            with self._catalog.transaction() as tx:
+            with suppress(CatalogError), self._catalog.transaction() as tx:  # a search does not fail for a note
                 tx.stores.touch(store, now)
         return glance
 

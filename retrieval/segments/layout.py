@@ -18,6 +18,9 @@ from retrieval.ids import SegmentId, StoreId
 FORMAT: Final = "carrel.segment"
 VERSION: Final = 1
 
+SEGMENTS: Final = "segments"
+SUFFIX: Final = ".safetensors"
+
 HEAD_BYTES: Final = 8192  # of which the first 8 are the length of the rest
 BLOCK_BYTES: Final = 1 << 16  # what one checksum covers
 ALIGNMENT: Final = 64
@@ -102,11 +105,19 @@ class Head:
 
 
 def segment_name(store: StoreId, segment: SegmentId) -> str:
-    return f"{segments_folder(store)}/{segment}.safetensors"
+    return f"{segments_folder(store)}/{segment}{SUFFIX}"
 
 
 def segments_folder(store: StoreId) -> str:
-    return f"segments/{store}"
+    return f"{SEGMENTS}/{store}"
+
+
+def segment_of(name: str) -> tuple[StoreId, SegmentId] | None:
+    """What a segment file's name says; None for any other name."""
+    parts = name.removesuffix(SUFFIX).split("/")
+    if not name.endswith(SUFFIX) or len(parts) != 3 or parts[0] != SEGMENTS:
+        return None
+    return StoreId(parts[1]), SegmentId(parts[2])
 
 
 def checksum(content: bytes | memoryview) -> int:

@@ -4,6 +4,8 @@ Opening reads the head and the table of checksums, nothing else. What is handed 
 by all processes of the machine, survives `close` and the file's deletion, and must not be written to.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,6 +19,7 @@ from retrieval.segments import layout
 from retrieval.segments.postings import Postings
 from retrieval.segments.rows import StoredChunk, Vectors
 from retrieval.segments.tensors import MappedTensors, Tensor
+from retrieval.storage.objects import Storage
 
 Rows = NDArray[np.integer]
 
@@ -140,3 +143,21 @@ class Segment:
 def open_segment(row: SegmentRow, path: Path) -> Segment:
     """Open the file that the catalog's row describes; `SegmentDamaged` if it is another, or not whole."""
     return Segment(row, path)
+
+
+def open_stored(storage: Storage, row: SegmentRow) -> Segment:
+    """Open a segment from where it lies. A copy on this machine that turns out damaged is fetched once more."""
+    name = layout.segment_name(row.store_id, row.id)
+    try:
+        with storage.local(name) as path:
+            return open_segment(row, path)
+    except SegmentDamaged:
+        storage.forget_local(name)
+    with storage.local(name) as path:
+        return open_segment(row, path)
+
+
+@contextmanager
+def open_all(storage: Storage, rows: Sequence[SegmentRow]) -> Iterator[list[Segment]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(open_stored(storage, row)) for row in rows]

@@ -2,7 +2,7 @@
 
 from retrieval.index.vectors.calibration import CODED_FROM, TARGET, StoreIndex, calibrate, index_store
 from retrieval.index.vectors.codebook import Codebook, load_codebook, train_codebook
-from retrieval.index.vectors.codes import SegmentCodes, encode_segment, load_codes
+from retrieval.index.vectors.codes import SPLIT_FROM, SegmentCodes, encode_segment, load_codes
 from retrieval.index.vectors.kernels import Rows, use_one_thread
 from retrieval.index.vectors.placed import SMALL_ROWS, SegmentVectors
 from retrieval.index.vectors.selection import CheckRows, Selection
@@ -11,6 +11,7 @@ from retrieval.index.vectors.side import Effort, VectorHits, VectorSide
 __all__ = [
     "CODED_FROM",
     "SMALL_ROWS",
+    "SPLIT_FROM",
     "TARGET",
     "CheckRows",
     "Codebook",

@@ -160,6 +160,7 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("project_id", sa.Text(), nullable=False),
         sa.Column("trained_rows", sa.BigInteger(), nullable=False),
+        sa.Column("measured_rows", sa.BigInteger(), nullable=False),
         sa.Column("candidates", sa.BigInteger(), nullable=False),
         sa.Column("probes", sa.BigInteger(), nullable=False),
         sa.Column("recall", sa.Double(), nullable=False),

@@ -25,7 +25,7 @@ def publish_one(world: World) -> SegmentId:
 
 
 def codebook(world: World, version: int = 1) -> CodebookRow:
-    return CodebookRow(world.store, version, 20_000, 600, 32, 0.9951, 4096, 77)
+    return CodebookRow(world.store, version, 20_000, 20_000, 600, 32, 0.9951, 4096, 77)
 
 
 def test_an_empty_store_has_an_empty_manifest(world: World) -> None:
@@ -306,9 +306,9 @@ def test_the_index_of_a_merged_segment_goes_with_it(world: World) -> None:
 def test_calibration_is_kept_for_the_present_codebook_only(world: World) -> None:
     publish_one(world)
     with world.catalog.transaction() as tx:
-        assert tx.manifests.calibrate(world.store, 1, candidates=1000, probes=8, recall=0.99) is False
+        assert tx.manifests.calibrate(world.store, 1, rows=40_000, candidates=1000, probes=8, recall=0.99) is False
         tx.manifests.set_codebook(codebook(world), [], world.now)
-        assert tx.manifests.calibrate(world.store, 1, candidates=1000, probes=8, recall=0.993)
+        assert tx.manifests.calibrate(world.store, 1, rows=40_000, candidates=1000, probes=8, recall=0.993)
     found = world.manifest().codebook
     assert found is not None
     assert (found.candidates, found.probes, found.recall) == (1000, 8, 0.993)
