@@ -21,9 +21,10 @@ CENTROIDS: Final = 16  # of a 4-bit code
 
 
 def use_one_thread() -> None:
-    """One thread a query in the calling thread and those made later: two gain nothing and stall each other.
+    """One OpenMP thread a call in the calling thread: two gain nothing and stall each other for a scheduler's turn.
 
-    OpenMP keeps the number per thread; OMP_NUM_THREADS=1 in the environment covers threads that exist already.
+    OpenMP keeps the number for each thread apart, and a new thread begins with the machine's; so whatever here
+    could use more than one calls this first. It takes a tenth of a microsecond.
     """
     faiss.omp_set_num_threads(1)
 
@@ -60,6 +61,7 @@ def best_scores_of_many(matrix: Matrix, queries: Matrix, k: int, allowed: RowFil
 
 
 def _scan(matrix: Matrix, queries: Matrix, k: int, allowed: RowFilter | None, rows: Rows, scores: Matrix) -> None:
+    use_one_thread()
     faiss.knn_inner_product(
         faiss.swig_ptr(queries),
         faiss.swig_ptr(matrix),
@@ -95,6 +97,7 @@ def train_subquantizers(sample: Matrix, count: int, seed: int) -> Matrix:
     quantizer.cp.niter = 12  # distortion moves by under a thousandth beyond
     quantizer.cp.seed = seed
     quantizer.cp.min_points_per_centroid = 1  # small stores are the caller's decision, not a warning on stderr
+    use_one_thread()
     quantizer.train(sample)
     trained = cast("Matrix", faiss.vector_to_array(quantizer.centroids))
     return trained.reshape(count, CENTROIDS, sample.shape[1] // count)
@@ -103,6 +106,7 @@ def train_subquantizers(sample: Matrix, count: int, seed: int) -> Matrix:
 def train_centres(sample: Matrix, count: int, seed: int) -> Matrix:
     """`count` unit vectors around which the sample gathers."""
     means = faiss.Kmeans(sample.shape[1], count, niter=8, spherical=True, seed=seed, min_points_per_centroid=1)
+    use_one_thread()
     means.train(sample)
     return np.ascontiguousarray(means.centroids, dtype=np.float32)
 
@@ -134,6 +138,7 @@ class Encoder:
         self._index = _index_of(self._quantizer, centroids, self._lists, residual=centres is not None)
 
     def add(self, first_row: int, vectors: Matrix) -> None:
+        use_one_thread()
         self._index.add_with_ids(vectors, np.arange(first_row, first_row + len(vectors), dtype=np.int64))
 
     def finish(self) -> PackedLists:
@@ -196,6 +201,7 @@ class CodeStack:
         """
         ids, scores = np.empty(count, np.int64), np.empty(count, np.float32)
         parameters = faiss.SearchParametersIVF(nprobe=len(lists), sel=None if allowed is None else allowed.selector)
+        use_one_thread()
         self._index.search_preassigned_c(
             1,
             faiss.swig_ptr(query),
