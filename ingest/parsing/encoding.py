@@ -18,6 +18,7 @@ from ingest.parsing.allowance import CharacterAllowance, TextAllowance
 from ingest.parsing.limits import MEBIBYTE, Limits, Source
 
 SAMPLE_BYTES: Final = 64 * 1024
+_STATISTICS_BYTES: Final = 512
 _WINDOW_BYTES: Final = 4 * MEBIBYTE
 _MARKS: Final = (  # UTF-32 first: its little-endian mark begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -29,9 +30,15 @@ _MARKS: Final = (  # UTF-32 first: its little-endian mark begins with UTF-16's
 # Most used first: the order settles ties, which are common in short texts.
 _LATIN: Final = "cp1252 cp1250 cp1254 cp1257 iso8859_2".split()
 _OTHER_SCRIPTS: Final = (
-    "cp1251 gb18030 cp932 big5 cp949 euc_jp koi8_r cp1253 cp1255 cp1256 cp874 cp866 iso8859_5 iso8859_7 mac_cyrillic"
+    "cp1251 gb18030 cp932 big5 cp949 euc_jp koi8_r cp1253 cp1255 cp1256 cp874 cp866 iso8859_5 iso8859_7 mac_cyrillic "
+    "cp855"
 ).split()
-_JAPANESE_ESCAPES: Final = (b"\x1b$B", b"\x1b$@")
+_ESCAPES: Final = ((b"\x1b$B", "iso2022_jp"), (b"\x1b$@", "iso2022_jp"), (b"\x1b$)C", "iso2022_kr"))
+# Letters of ISO 8859-2 where Windows-1250 has signs, inside a word; Windows has its own where ISO has none.
+_ISO_LATIN_2: Final = re.compile(
+    rb"[A-Za-z\xc0-\xff][\xa1\xa6\xa9\xab\xac\xae\xb1\xb6\xb9\xbb\xbc\xbe][A-Za-z\xc0-\xff]"
+)
+_WINDOWS_ONLY: Final = re.compile(rb"[\x80-\x9f]")
 _ODD_CONTROLS: Final = bytes(range(1, 8)) + bytes(range(14, 27)) + bytes(range(28, 32))
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ASCII_LETTER: Final = re.compile(rb"[A-Za-z]")
@@ -82,10 +89,11 @@ def encoding_of(source: Source, declared: str = "") -> tuple[str, int]:
     sample = source[:SAMPLE_BYTES]
     if declared and _fits(sample, declared):
         return declared, 0
+    for escape, encoding in _ESCAPES:
+        if escape in sample and _fits(sample, encoding):
+            return encoding, 0
     if not _is_clean(sample):
         return _wide(sample) or _utf8_or_legacy(source), 0
-    if any(escape in sample for escape in _JAPANESE_ESCAPES) and _fits(sample, "iso2022_jp"):
-        return "iso2022_jp", 0
     return "utf-8" if _fits(sample, "utf-8") else _utf8_or_legacy(source), 0
 
 
@@ -198,14 +206,18 @@ def _detected(sample: bytes, high: int) -> str:
     # Hardly a letter in ASCII: no Latin script writes so, and in a few words nothing else tells them apart.
     ascii_letters = len(_ASCII_LETTER.findall(sample))
     ranking = [*_OTHER_SCRIPTS, *_LATIN] if high >= 3 * ascii_letters else [*_LATIN, *_OTHER_SCRIPTS]
-    matches = list(from_bytes(sample, cp_isolation=ranking, enable_fallback=False))
+    enough = sample * (_STATISTICS_BYTES // len(sample) + 1)  # of a few words, no language can be told
+    matches = list(from_bytes(enough, cp_isolation=ranking, enable_fallback=False))
     if not matches:
-        if high * 10 <= len(sample):
-            return "cp1252"  # nearly all ASCII: a wrong accent or quotation mark is the lesser evil
+        if high * 3 <= len(sample):
+            return "cp1252"  # mostly ASCII: a wrong accent or quotation mark is the lesser evil
         raise UndecodableText(
             "The encoding of the text could not be told: it is not UTF-8, UTF-16, UTF-32 or a legacy encoding that is "
             "recognised. Save it as UTF-8."
         )
     best = matches[0]
     tied = {str(found) for found in matches if found.chaos <= best.chaos and found.coherence >= best.coherence}
-    return next((name for name in ranking if sample.decode(name, "replace") in tied), best.encoding)
+    name = next((name for name in ranking if enough.decode(name, "replace") in tied), best.encoding)
+    if name == "cp1250" and len(_ISO_LATIN_2.findall(sample)) > 1 and not _WINDOWS_ONLY.search(sample):
+        return "iso8859_2"
+    return name
