@@ -8,6 +8,7 @@ import ctypes
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from operator import itemgetter
 
 import numpy as np
 import pypdfium2.raw as pdfium
@@ -179,18 +180,31 @@ class LineReader:
         return places
 
     def _line(self, text_page: object, text: str, page: int, first: int, last: int, *, hyphenated: bool) -> Line:
-        matrix, box = self._matrix, self._box
-        pdfium.FPDFText_GetCharOrigin(text_page, first, self._x, self._y)
-        pdfium.FPDFText_GetMatrix(text_page, first, matrix)
+        box = self._box
         pdfium.FPDFText_GetLooseCharBox(text_page, last, box)
-        size = pdfium.FPDFText_GetFontSize(text_page, first) * math.hypot(matrix.c, matrix.d)
+        size, left, y, turned = self._glyph(text_page, first)
+        if len(text) > 3:
+            # A line may start with the raised number of a note: the larger of two characters speaks for it.
+            middle = next(at for at in range(len(text) // 2, len(text)) if not text[at].isspace())
+            other, _, height, _ = self._glyph(text_page, min(first + middle, last))
+            size, y = max((size, y), (other, height), key=itemgetter(0))
         bold, monospaced = self._font(text_page, first)
-        if monospaced and last - first > 2:
-            monospaced = self._font(text_page, last)[1]
-        left, right, y = self._x.value, box.right, self._y.value
-        if abs(matrix.b) > abs(matrix.a):
-            left, right, y = (y, box.top, -left) if matrix.b > 0 else (-y, -box.bottom, left)
+        if (bold or monospaced) and last - first > 2:
+            ends_bold, ends_monospaced = self._font(text_page, last)
+            bold, monospaced = bold and ends_bold, monospaced and ends_monospaced
+        right = (box.right, box.top, -box.bottom)[turned]
         return Line(text, page, left, max(left, right), y, size, bold, monospaced, hyphenated)
+
+    def _glyph(self, text_page: object, at: int) -> tuple[float, float, float, int]:
+        """Size, place along the line, height of the line, and whether the line runs up (1) or down (2) the page."""
+        matrix = self._matrix
+        pdfium.FPDFText_GetCharOrigin(text_page, at, self._x, self._y)
+        pdfium.FPDFText_GetMatrix(text_page, at, matrix)
+        size = pdfium.FPDFText_GetFontSize(text_page, at) * math.hypot(matrix.c, matrix.d)
+        x, y = self._x.value, self._y.value
+        if abs(matrix.b) <= abs(matrix.a):
+            return size, x, y, 0
+        return (size, y, -x, 1) if matrix.b > 0 else (size, -y, x, 2)
 
     def _font(self, text_page: object, at: int) -> tuple[bool, bool]:
         pdfium.FPDFText_GetFontInfo(text_page, at, self._name, len(self._name), self._flags)

@@ -1,18 +1,19 @@
 """Running headers and footers of PDF pages: found by their repetition, and taken out of the lines.
 
-Only the outermost lines of a page are ever taken, and never all of a page.
+Only the outermost lines of a page are ever taken, and never all of a page. Numbers may differ from page to page where
+they count pages or chapters; a number of another kind, as on invoices, makes a line its own.
 """
 
 import re
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Sequence
 from itertools import takewhile
 
 from ingest.parsing.pdf_shapes import Line, Page
 
 OUTERMOST_LINES = 3
 MARGIN_SHARE = 0.14  # of the page's height, above and below
-REPETITIONS = 3
-SHORT_PAGES = 8
+NEIGHBOURS = (-2, -1, 1, 2)  # pages on which a header shows again: left and right pages have their own
 HEIGHT_STEP = 4.0  # points; headers wobble by less
 NUMBER = re.compile(r"\d+")
 ROMAN_PAGE = re.compile(r"[ivxlc]{1,7}", re.IGNORECASE)
@@ -20,14 +21,15 @@ ROMAN_PAGE = re.compile(r"[ivxlc]{1,7}", re.IGNORECASE)
 Signature = tuple[str, int]
 
 
-def drop_running_lines(pages: list[Page]) -> None:
-    """Takes out what stands at the same height with the same words, but for numbers, on several pages."""
+def drop_running_lines(pages: Sequence[Page]) -> None:
+    """Takes out what stands at the same height with the same words on a page close by."""
     edges = [_edges(page) for page in pages]
-    counts = Counter(signature for page in edges for signature in {_signature(line) for edge in page for line in edge})
-    # Left and right pages may have headers of their own: in a short document two must do.
-    enough = REPETITIONS if len(pages) > SHORT_PAGES else 2
+    seen: defaultdict[Signature, set[int]] = defaultdict(set)
+    for page, edge in zip(pages, edges, strict=True):
+        for line in (*edge[0], *edge[1]):
+            seen[_signature(line, len(pages))].add(page.number)
     for page, (above, below) in zip(pages, edges, strict=True):
-        running = [_running(edge, counts, enough) for edge in (above, below)]
+        running = [_running(edge, seen, len(pages)) for edge in (above, below)]
         if sum(map(len, running)) >= len(page.lines):
             running = [edge[:1] for edge in running]  # a body that repeats, too: only the outermost lines are sure
         taken = {id(line) for edge in running for line in edge}
@@ -46,15 +48,23 @@ def _edges(page: Page) -> tuple[list[Line], list[Line]]:
     return above, below
 
 
-def _running(edge: list[Line], counts: Counter[Signature], enough: int) -> list[Line]:
-    return list(takewhile(lambda line: _repetitions(counts, _signature(line)) >= enough, edge))
+def _running(edge: list[Line], seen: defaultdict[Signature, set[int]], page_count: int) -> list[Line]:
+    def shows_again(line: Line) -> bool:
+        text, height = _signature(line, page_count)
+        # Heights on both sides of a step's edge are one height.
+        found = seen[text, height] | seen.get((text, height - 1), set()) | seen.get((text, height + 1), set())
+        return any(line.page + distance in found for distance in NEIGHBOURS)
+
+    return list(takewhile(shows_again, edge))
 
 
-def _signature(line: Line) -> Signature:
-    text = NUMBER.sub("#", line.text.casefold())
+def _signature(line: Line, page_count: int) -> Signature:
+    def shown(match: re.Match[str]) -> str:
+        digits = match[0]
+        if len(digits) > 9:
+            return digits
+        value = int(digits)
+        return "#" if value <= page_count + 20 else f"+{value - line.page}"
+
+    text = NUMBER.sub(shown, line.text.casefold())
     return ("#" if ROMAN_PAGE.fullmatch(text) else text, round(line.y / HEIGHT_STEP))
-
-
-def _repetitions(counts: Counter[Signature], signature: Signature) -> int:
-    text, height = signature
-    return max(counts[signature], counts[text, height - 1], counts[text, height + 1])

@@ -489,3 +489,29 @@ def test_what_pdfium_cannot_open_is_tried_by_the_other_reader(monkeypatch: pytes
     writer.write(target)
     with pytest.raises(EncryptedDocument):
         read(target.getvalue())
+
+
+def test_heads_that_name_the_chapter_and_pages_counted_from_a_thousand_are_running_too() -> None:
+    def draw(canvas: Canvas) -> None:
+        for page in range(12):
+            canvas.drawString(72, 815, "The Journal" if page % 2 else f"Chapter {page // 4}: of things")
+            canvas.drawString(280, 30, str(page + 1201))
+            lines(canvas, 72, 700, [f"{page} {PROSE[:70]}", PROSE[:70]])
+            canvas.showPage()
+
+    text = read(drawn(draw)).text
+    assert "Journal" not in text
+    assert "of things" not in text
+    assert "1205" not in text
+
+
+def test_numbers_that_count_no_pages_make_a_line_its_own() -> None:
+    def draw(canvas: Canvas) -> None:
+        for number in (88412, 71203, 90310, 55501):
+            canvas.drawString(72, 790, f"Invoice {number}")
+            lines(canvas, 72, 700, [f"To be paid for {number}: {number * 3}"])
+            canvas.showPage()
+
+    assert [line for line in read(drawn(draw)).text.splitlines() if line.startswith("Invoice")] == [
+        f"Invoice {number}" for number in (88412, 71203, 90310, 55501)
+    ]
