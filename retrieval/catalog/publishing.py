@@ -29,7 +29,7 @@ def publish(
     entry supersedes. If no claim holds, nothing changes and the segment does not become live.
     """
     row = locked(connection, store)
-    everyone = tuple(one.file_id for one in ingested)
+    everyone = tuple(dict.fromkeys(one.file_id for one in ingested))
     if row is None or store_from(row).status_at(now) is StoreStatus.EXPIRED:
         return Publication(0 if row is None else row.generation, (), everyone, segment_live=False)
     if segment is not None and _known(connection, segment.id):
