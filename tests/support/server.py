@@ -6,6 +6,7 @@ The worker is a thread that ingests what stores ring for, with the code that rea
 """
 
 import queue
+import secrets
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -42,47 +43,35 @@ START_SECONDS = 30.0
 
 
 class Worker:
-    """Ingests what rings, one store after another; `paused` keeps what rings meanwhile for later."""
+    """Ingests what rings, one store after another."""
 
     def __init__(self, resources: Resources) -> None:
         self._rung: queue.Queue[StoreId | None] = queue.Queue()
-        self._may_work = threading.Event()
-        self._may_work.set()
+        self._working = threading.Lock()  # held while a store is worked on, or while nobody may
         children = ChildPool(1, Limits())
         self._resources = WorkerResources(resources.catalog, resources.storage, children, resources.embedders.get)
         self._thread = threading.Thread(target=self._work, name="test worker")
         self._thread.start()
 
-    def ring(self, store: StoreId, *, bulk: bool = False) -> None:
+    def ring(self, store: StoreId, *, bulk: bool = False) -> None:  # noqa: ARG002 - one queue for both
         self._rung.put(store)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Whatever is attached within stays `in_progress`. Waits for what is being worked on."""
-        self._may_work.clear()
-        self._rung.join()
-        try:
+        """Whatever is attached within stays `in_progress`."""
+        with self._working:
             yield
-        finally:
-            self._may_work.set()
 
     def close(self) -> None:
-        self._may_work.set()
         self._rung.put(None)
         self._thread.join()
         self._resources.children.close()
 
     def _work(self) -> None:
         while (store := self._rung.get()) is not None:
-            if not self._may_work.is_set():
-                self._rung.task_done()  # so that `paused` can join
-                self._may_work.wait()
+            with self._working:
                 while index_waiting(store, self._resources):
                     pass
-                continue
-            while index_waiting(store, self._resources):
-                pass
-            self._rung.task_done()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +88,13 @@ class Server:
 
     def async_client(self, key: str = KEY) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0)
+
+    def new_key(self) -> str:
+        """A key of a project of its own, for tests that count what there is."""
+        secret = f"sk-carrel-tests-{secrets.token_hex(8)}"
+        catalog = self.service.resources.catalog
+        add_key(catalog, _add_project(catalog, secret), secret)
+        return secret
 
     def http(self, key: str | None = KEY) -> httpx.Client:
         """Raw requests, for what no SDK would send."""
@@ -171,7 +167,7 @@ def run_server(folder: Path) -> Iterator[Server]:
         yield Server(url, app, service, worker, project, other)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with run_server(tmp_path_factory.mktemp("carrel")) as running:
         yield running

@@ -1,7 +1,7 @@
 """Files of a store: the wire's object, the content page, and what requests may say."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, WithJsonSchema
 
@@ -117,4 +117,4 @@ def parse_status(given: str) -> FileStatus | None:
         raise InvalidInput(
             f"Invalid value for 'filter': expected one of {known}.", param="filter", code="invalid_value"
         )
-    return cast("FileStatus", FileStatus(given))
+    return FileStatus(given)

@@ -49,7 +49,8 @@ class VectorStoreObject(BaseModel):
     usage_bytes: int
     file_counts: FileCountsObject
     status: Literal["in_progress", "completed", "expired"]
-    expires_after: ExpiresAfterLastUse | None = None
+    # The published description knows no null here: without a policy the key is absent.
+    expires_after: ExpiresAfterLastUse | None = Field(default=None, exclude_if=lambda policy: policy is None)
     expires_at: int | None
     last_active_at: int | None
     metadata: dict[str, str] | None

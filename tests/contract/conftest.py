@@ -1,0 +1,3 @@
+"""One running service for the whole suite."""
+
+from tests.support.server import server as server
