@@ -40,6 +40,7 @@ _HIDDEN = ", ".join(
         *(".visually-hidden", ".sr-only"),
     ]
 )
+_ANCHOR_SIGNS = " §¶"  # links to themselves that generators put beside headings
 _LINE_BREAK = "\ue000"  # stands for <br> until white space has been folded
 _LEAST_MAIN_SHARE = 5  # <main> is believed if it has at least a fifth of the page's text
 
@@ -204,7 +205,7 @@ class _Page:
 
     def _add(self, text: str, kind: BlockKind, level: int = 0) -> None:
         if kind is BlockKind.HEADING:
-            text = " ".join(text.split())
+            text = " ".join(text.split()).strip(_ANCHOR_SIGNS)
         self.has_text = True
         self._assembly.add(text, kind, level=level, place=self._place)
 

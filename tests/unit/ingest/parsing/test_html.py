@@ -77,7 +77,7 @@ def test_a_table_that_arranges_the_page_is_no_table() -> None:
 
 
 def test_headings_open_paths() -> None:
-    document = read("<h1>A</h1><h2>B</h2><p>x</p><h2>C</h2><p>y</p>")
+    document = read("<h1>A<a href=#a>¶</a></h1><h2><a href=#b>§</a>B</h2><p>x</p><h2>C</h2><p>y</p>")
     assert document.blocks[2].heading_path == ("A", "B")
     assert document.blocks[4].heading_path == ("A", "C")
 
