@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from ingest.document import BlockKind
 from ingest.parsing.assembly import Assembly
 from ingest.parsing.pdf_headings import LEADERS, Levels
-from ingest.parsing.pdf_shapes import Line, Page
+from ingest.parsing.pdf_shapes import Line, Page, is_cjk, is_row
 
 BULLET = re.compile(r"[•‣◦⁃∙●○■□▪▫◆◇➢➤✓✔❑]\s*\S|[·–—*-]\s+\S")
 NUMBERED_ITEM = re.compile(r"(?:\(?\d{1,3}[.)]|\(?[a-zA-Z][.)]|\([ivx]{1,5}\)|\[\d{1,4}\])\s+\S")
 SENTENCE_ENDS = (".", "!", "?", ":", ";", "。", "！", "？", "”", '"')
 FIRST_WORD = re.compile(r"\S+")
 HYPHENS = "-\u2010\u2011"
-ROW_ADVANCE = 0.8  # sizes from one character to the next, on average: wider only where cells leave gaps
 LEADING_STEP = 0.05
 USUAL_LEADING = 1.2
 MOST_LINES_TO_MEASURE = 20_000
@@ -107,7 +106,7 @@ class Flow:
             return None
         if kind is BlockKind.CODE:
             return "\n"
-        if _is_row(last) or _is_row(line):
+        if is_row(last) or is_row(line):
             return "\n"
         if last.hyphenated:
             return "-"
@@ -228,23 +227,11 @@ def _like(last: Line, line: Line, leading: float) -> bool:
     return abs(line.size - last.size) < 0.08 * size and -0.6 * size < last.y - line.y < max(3.0, 1.8 * leading) * size
 
 
-def _is_row(line: Line) -> bool:
-    """Cells side by side, which reach us as words with single spaces between them."""
-    letters = len(line.text)
-    if letters < 3 or line.right - line.left <= ROW_ADVANCE * line.size * letters:
-        return False
-    return line.right - line.left > ROW_ADVANCE * line.size * (letters + sum(map(_is_cjk, line.text)))
-
-
 def _space(last: Line, line: Line) -> str:
     """Chinese and Japanese have no spaces to lose at a line's end; `1990-` and `1995` belong together."""
     if last.text[-1] in HYPHENS and last.text[-2:-1].isalnum() and line.text[0].isalnum():
         return ""
-    return "" if _is_cjk(last.text[-1]) and _is_cjk(line.text[0]) else " "
-
-
-def _is_cjk(character: str) -> bool:
-    return "\u2e80" <= character <= "\u9fff" or "\uf900" <= character <= "\ufaff" or "\uff00" <= character <= "\uffef"
+    return "" if is_cjk(last.text[-1]) and is_cjk(line.text[0]) else " "
 
 
 def _code(paragraph: Paragraph) -> str:

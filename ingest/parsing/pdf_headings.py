@@ -6,9 +6,8 @@ or bolder than the text around them are headings, as long as they stay the excep
 
 import re
 from collections import Counter, defaultdict
-from itertools import pairwise
 
-from ingest.parsing.pdf_shapes import Line, OutlineEntry, Page
+from ingest.parsing.pdf_shapes import Line, OutlineEntry, Page, is_row
 
 LARGER = 1.12  # times the size of the body
 LONGEST_HEADING = 160
@@ -100,10 +99,9 @@ def _by_type(pages: list[Page], body: float) -> Levels:
     keys: dict[int, Key] = {}
     heading_characters = total = 0
     for page in pages:
-        for before, line in pairwise([None, *page.lines]):
-            assert line is not None
+        for at, line in enumerate(page.lines):
             total += len(line.text)
-            if _stands_out(line, body) and not (before is not None and _same_row(before, line)):
+            if _stands_out(line, body) and not _in_a_row(line, page.lines[max(0, at - 1) : at + 2]):
                 keys[id(line)] = (-round(line.size * 2) / 2, not line.bold, _numbering_depth(line.text))
                 heading_characters += len(line.text)
     if heading_characters > MOST_HEADING_SHARE * total:
@@ -137,9 +135,15 @@ def _stands_out(line: Line, body: float) -> bool:
     return letters >= 2 and letters * 2 >= len(text)
 
 
-def _same_row(before: Line, line: Line) -> bool:
-    """Bold cells in a row of a table."""
-    return abs(before.y - line.y) < 0.3 * line.size and before.right <= line.left
+def _in_a_row(line: Line, around: list[Line]) -> bool:
+    """Bold cells in the head of a table."""
+    if line.size > 1.5 * min(other.size for other in around):
+        return False  # titles may be spaced widely
+    return any(
+        is_row(other) or (other is not line and other.right <= line.left)
+        for other in around
+        if abs(other.y - line.y) < 0.9 * line.size
+    )
 
 
 def _numbering_depth(text: str) -> int:

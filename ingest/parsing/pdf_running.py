@@ -18,16 +18,18 @@ HEIGHT_STEP = 4.0  # points; headers wobble by less
 NUMBER = re.compile(r"\d+")
 ROMAN_PAGE = re.compile(r"[ivxlc]{1,7}", re.IGNORECASE)
 
-Signature = tuple[str, int]
+Skeleton = tuple[str, int]  # the words without their numbers, and the height
+Seen = defaultdict[Skeleton, dict[int, tuple[int, ...]]]  # the numbers, by page
 
 
 def drop_running_lines(pages: Sequence[Page]) -> None:
     """Takes out what stands at the same height with the same words on a page close by."""
     edges = [_edges(page) for page in pages]
-    seen: defaultdict[Signature, set[int]] = defaultdict(set)
+    seen: Seen = defaultdict(dict)
     for page, edge in zip(pages, edges, strict=True):
         for line in (*edge[0], *edge[1]):
-            seen[_signature(line, len(pages))].add(page.number)
+            words, height, numbers = _parts(line)
+            seen[words, height][page.number] = numbers
     for page, (above, below) in zip(pages, edges, strict=True):
         running = [_running(edge, seen, len(pages)) for edge in (above, below)]
         if sum(map(len, running)) >= len(page.lines):
@@ -48,23 +50,32 @@ def _edges(page: Page) -> tuple[list[Line], list[Line]]:
     return above, below
 
 
-def _running(edge: list[Line], seen: defaultdict[Signature, set[int]], page_count: int) -> list[Line]:
+def _running(edge: list[Line], seen: Seen, page_count: int) -> list[Line]:
     def shows_again(line: Line) -> bool:
-        text, height = _signature(line, page_count)
-        # Heights on both sides of a step's edge are one height.
-        found = seen[text, height] | seen.get((text, height - 1), set()) | seen.get((text, height + 1), set())
-        return any(line.page + distance in found for distance in NEIGHBOURS)
+        words, step, numbers = _parts(line)
+        for height in (step - 1, step, step + 1):  # heights on both sides of a step's edge are one height
+            pages = seen.get((words, height), {})
+            for distance in NEIGHBOURS:
+                others = pages.get(line.page + distance)
+                if others is not None and _may_differ(numbers, others, distance, page_count):
+                    return True
+        return False
 
     return list(takewhile(shows_again, edge))
 
 
-def _signature(line: Line, page_count: int) -> Signature:
-    def shown(match: re.Match[str]) -> str:
-        digits = match[0]
-        if len(digits) > 9:
-            return digits
-        value = int(digits)
-        return "#" if value <= page_count + 20 else f"+{value - line.page}"
+def _may_differ(numbers: tuple[int, ...], others: tuple[int, ...], distance: int, page_count: int) -> bool:
+    """Numbers that stay, that count the pages, or that are small enough to count pages and chapters."""
+    small = page_count + 20
+    return all(
+        other in (number, number + distance) or max(number, other) <= small
+        for number, other in zip(numbers, others, strict=True)
+    )
 
-    text = NUMBER.sub(shown, line.text.casefold())
-    return ("#" if ROMAN_PAGE.fullmatch(text) else text, round(line.y / HEIGHT_STEP))
+
+def _parts(line: Line) -> tuple[str, int, tuple[int, ...]]:
+    numbers = tuple(int(digits[:15]) for digits in NUMBER.findall(line.text))
+    words = NUMBER.sub("#", line.text.casefold())
+    if ROMAN_PAGE.fullmatch(words):
+        words, numbers = "#", (0,)
+    return words, round(line.y / HEIGHT_STEP), numbers

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+ROW_ADVANCE = 0.8  # sizes from one character to the next, on average: wider only where cells leave gaps
+
 
 @dataclass(slots=True)
 class Line:
@@ -31,3 +33,15 @@ class Page:
     height: float
     lines: list[Line]
     readable: bool = True  # False: pdfium could not load it
+
+
+def is_row(line: Line) -> bool:
+    """Cells side by side, which reach us as words with single spaces between them."""
+    letters = len(line.text)
+    if letters < 3 or line.right - line.left <= ROW_ADVANCE * line.size * letters:
+        return False
+    return line.right - line.left > ROW_ADVANCE * line.size * (letters + sum(map(is_cjk, line.text)))
+
+
+def is_cjk(character: str) -> bool:
+    return "\u2e80" <= character <= "\u9fff" or "\uf900" <= character <= "\ufaff" or "\uff00" <= character <= "\uffef"

@@ -515,3 +515,31 @@ def test_numbers_that_count_no_pages_make_a_line_its_own() -> None:
     assert [line for line in read(drawn(draw)).text.splitlines() if line.startswith("Invoice")] == [
         f"Invoice {number}" for number in (88412, 71203, 90310, 55501)
     ]
+
+
+def test_what_browsers_print_around_a_page_is_left_out() -> None:
+    def draw(canvas: Canvas) -> None:
+        canvas.setFont("Helvetica", 8)
+        for page in (1, 2):
+            canvas.drawString(24, 820, "11/20/26, 9:49 PM")
+            canvas.drawString(260, 820, "Results of 2024")
+            canvas.drawString(24, 17, f"https://house.example/results?id=778812 {page}/2")
+            lines(canvas, 72, 700, [f"{page} {PROSE[:70]}", PROSE[:70]])
+            canvas.showPage()
+
+    text = read(drawn(draw)).text
+    assert "9:49" not in text
+    assert "house.example" not in text
+
+
+def test_the_bold_head_of_a_table_is_no_heading() -> None:
+    def draw(canvas: Canvas) -> None:
+        lines(canvas, 72, 760, [PROSE[:90], PROSE[90:170]] * 2)
+        for row in range(4):
+            canvas.setFont("Helvetica" if row else "Helvetica-Bold", 12)
+            for column, name in enumerate(("Region", "Revenue", "Comment")):
+                canvas.drawString(72 + 150 * column, 660 - 16 * row, name if row == 0 else f"{name[:3]} {row}")
+
+    found = read(drawn(draw))
+    assert not texts(found, BlockKind.HEADING)
+    assert "Region Revenue Comment\nReg 1 Rev 1 Com 1" in found.text
