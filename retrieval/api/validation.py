@@ -87,6 +87,8 @@ def _describe(error: Mapping[str, Any]) -> Problem:
         return Problem(f"Unknown parameter: {at}.", path, "unknown_parameter")
     if kind in _TYPES:
         return Problem(f"Invalid type for {at}: expected {_TYPES[kind]}.", path or None, "invalid_type")
+    if kind == "string_unicode":
+        return Problem(f"{at} must be valid Unicode: it has a lone surrogate.", path, "invalid_value")
     ranged = _range(kind, at, path, context)
     if ranged is not None:
         return ranged
