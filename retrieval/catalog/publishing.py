@@ -19,6 +19,34 @@ from retrieval.catalog.vector_stores import locked, next_generation, store_from
 from retrieval.errors import NotAllowedNow
 from retrieval.ids import SegmentId, StoreId
 
+# Built once: building a statement costs more than executing it.
+_SEGMENT = select(segments.c.id).where(segments.c.id == bindparam("which"))
+_HELD = (
+    select(entries, files.c.filename)
+    .join_from(entries, files, entries.c.file_id == files.c.id)
+    .where(entries.c.lease_token.in_(bindparam("tokens", expanding=True)), entries.c.store_id == bindparam("whose"))
+    .where(entries.c.status == FileStatus.IN_PROGRESS.value)
+    .order_by(entries.c.serial)
+)
+_COMPLETE = (
+    update(entries)
+    .where(entries.c.serial == bindparam("mine"))
+    .values(
+        status=FileStatus.COMPLETED.value,
+        live_document=bindparam("number"),
+        chunks=bindparam("how_many"),
+        usage_bytes=bindparam("used"),
+        document=None,
+        lease_token=None,
+        leased_until=0,
+        deaths=0,
+        supersedes=None,
+        error_code=None,
+        error_message=None,
+        settled_at=bindparam("now"),
+    )
+)
+
 
 def publish(
     connection: Connection, store: StoreId, ingested: Sequence[Ingested], segment: SegmentRow | None, now: int
@@ -33,7 +61,7 @@ def publish(
     if row is None or store_from(row).status_at(now) is StoreStatus.EXPIRED:
         return Publication(0 if row is None else row.generation, (), everyone, segment_live=False)
     if segment is not None and _known(connection, segment.id):
-        return _as_it_was(connection, store, ingested, segment, row.generation)
+        return _as_it_was(connection, store, ingested, row.generation)
     current = _current(connection, store, ingested)
     if not current:
         return Publication(row.generation, (), everyone, segment_live=False)
@@ -53,17 +81,17 @@ def publish(
 
 
 def _known(connection: Connection, segment: SegmentId) -> bool:
-    return connection.execute(select(segments.c.id).where(segments.c.id == segment)).first() is not None
+    return connection.execute(_SEGMENT, {"which": segment}).first() is not None
 
 
-def _as_it_was(
-    connection: Connection, store: StoreId, ingested: Sequence[Ingested], segment: SegmentRow, generation: int
-) -> Publication:
+def _as_it_was(connection: Connection, store: StoreId, ingested: Sequence[Ingested], generation: int) -> Publication:
     """The answer to a publish whose commit succeeded although the caller never heard of it."""
-    mine = select(documents.c.number).where(documents.c.store_id == store, documents.c.segment_id == segment.id)
-    numbers = set(connection.execute(mine).scalars())
-    published = tuple(one.file_id for one in ingested if one.document in numbers)
-    skipped = tuple(one.file_id for one in ingested if one.document not in numbers)
+    numbers: set[int] = set()
+    for some in slices([one.document for one in ingested]):
+        made = select(documents.c.number).where(documents.c.store_id == store, documents.c.number.in_(some))
+        numbers.update(connection.execute(made).scalars())
+    published = tuple(dict.fromkeys(one.file_id for one in ingested if one.document in numbers))
+    skipped = tuple(dict.fromkeys(one.file_id for one in ingested if one.file_id not in published))
     return Publication(generation, published, skipped, segment_live=True)
 
 
@@ -71,15 +99,8 @@ def _current(connection: Connection, store: StoreId, ingested: Sequence[Ingested
     """Entries whose claim still holds, each with what was made of it."""
     by_number = {one.document: one for one in ingested}
     tokens = sorted({one.token for one in ingested})
-    held = (
-        select(entries, files.c.filename)
-        .join_from(entries, files, entries.c.file_id == files.c.id)
-        .where(entries.c.lease_token.in_(tokens), entries.c.store_id == store)
-        .where(entries.c.status == FileStatus.IN_PROGRESS.value)
-        .order_by(entries.c.serial)
-    )
     found = []
-    for entry in connection.execute(held):
+    for entry in connection.execute(_HELD, {"tokens": tokens, "whose": store}):
         one = by_number.get(entry.document)
         if one is not None and (one.file_id, one.token) == (entry.file_id, entry.lease_token):
             found.append((entry, one))
@@ -115,28 +136,10 @@ def _insert_documents(
 
 
 def _complete(connection: Connection, store: StoreId, current: Sequence[tuple[Row[Any], Ingested]], now: int) -> None:
-    completed = (
-        update(entries)
-        .where(entries.c.serial == bindparam("mine"))
-        .values(
-            status=FileStatus.COMPLETED.value,
-            live_document=bindparam("number"),
-            chunks=bindparam("how_many"),
-            usage_bytes=bindparam("used"),
-            document=None,
-            lease_token=None,
-            leased_until=0,
-            deaths=0,
-            supersedes=None,
-            error_code=None,
-            error_message=None,
-            settled_at=now,
-        )
-    )
     connection.execute(
-        completed,
+        _COMPLETE,
         [
-            {"mine": entry.serial, "number": one.document, "how_many": one.chunks, "used": one.usage_bytes}
+            {"now": now, "mine": entry.serial, "number": one.document, "how_many": one.chunks, "used": one.usage_bytes}
             for entry, one in current
         ],
     )

@@ -6,7 +6,7 @@ Whoever calls holds the store's row.
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Table, func, select, update
+from sqlalchemy import Connection, Row, Table, Update, bindparam, func, select, update
 
 from retrieval.catalog.rows import FileCounts, FileStatus
 from retrieval.catalog.tables import batch_files, batches, documents, entries, files, projects, stores
@@ -31,12 +31,31 @@ def _column(status: FileStatus) -> str:
     return f"files_{status.value}"
 
 
-def _shift(table: Table, how_many: int, before: FileStatus | None, after: FileStatus | None) -> dict[str, Any]:
-    changed: dict[str, Any] = {}
+def _shifting(table: Table, *others: str) -> Update:
+    """Add to the counts of one row of `table`, and to `others`. Built once: building costs more than executing."""
+    names = [*map(_column, FileStatus), *others]
+    return (
+        update(table)
+        .where(table.c.id == bindparam("whose"))
+        .values({name: table.c[name] + bindparam(f"more_{name}") for name in names})
+    )
+
+
+_SHIFT_STORE = _shifting(stores, "usage_bytes")
+_SHIFT_BATCH = _shifting(batches)
+_PER_BATCH = (
+    select(batch_files.c.batch_id, func.count())
+    .where(batch_files.c.entry.in_(bindparam("moved", expanding=True)))
+    .group_by(batch_files.c.batch_id)
+)
+
+
+def _more(how_many: int, before: FileStatus | None, after: FileStatus | None) -> dict[str, int]:
+    changed = dict.fromkeys((f"more_{_column(status)}" for status in FileStatus), 0)
     if before is not None:
-        changed[_column(before)] = table.c[_column(before)] - how_many
+        changed[f"more_{_column(before)}"] -= how_many
     if after is not None:
-        changed[_column(after)] = table.c[_column(after)] + how_many
+        changed[f"more_{_column(after)}"] += how_many
     return changed
 
 
@@ -51,25 +70,16 @@ def move(
     """These entries go from one status to another: None is outside the store. Batches that hold them count along."""
     if before == after and not usage_bytes:
         return
-    changed = _shift(stores, len(moved), before, after) if before != after else {}
-    if usage_bytes:
-        changed["usage_bytes"] = stores.c.usage_bytes + usage_bytes
-    connection.execute(update(stores).where(stores.c.id == store).values(changed))
+    changed = {**_more(len(moved), before, after), "whose": store, "more_usage_bytes": usage_bytes}
+    connection.execute(_SHIFT_STORE, changed)
     if before is None or before == after:
         return
     per_batch: dict[str, int] = {}
     for some in slices(list(moved)):
-        counted = (
-            select(batch_files.c.batch_id, func.count())
-            .where(batch_files.c.entry.in_(some))
-            .group_by(batch_files.c.batch_id)
-        )
-        for batch, how_many in connection.execute(counted):
+        for batch, how_many in connection.execute(_PER_BATCH, {"moved": some}):
             per_batch[batch] = per_batch.get(batch, 0) + how_many
     for batch, how_many in per_batch.items():
-        connection.execute(
-            update(batches).where(batches.c.id == batch).values(_shift(batches, how_many, before, after))
-        )
+        connection.execute(_SHIFT_BATCH, {**_more(how_many, before, after), "whose": batch})
 
 
 def _grouped(rows: Collection[Row[str, int]]) -> FileCounts:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, insert, or_, select, update
 
 from retrieval.catalog.paging import PageQuery, page, remember_place
 from retrieval.catalog.rows import Page, StoreRow, StoreStatus
@@ -22,6 +22,20 @@ from retrieval.ids import ProjectId, StoreId, well_formed
 
 DAY_SECONDS = 86400
 _USE_NOTED_EVERY_SECONDS = 60
+
+
+# The statements of every publish are built once: building costs more than executing.
+_HOLD = (
+    select(stores)
+    .where(stores.c.id == bindparam("whose"), stores.c.deleted_at.is_(None))
+    .with_for_update(key_share=True)
+)
+_NEXT_GENERATION = (
+    update(stores)
+    .where(stores.c.id == bindparam("whose"))
+    .values(generation=stores.c.generation + 1)
+    .returning(stores.c.generation)
+)
 
 
 class Keep(Enum):
@@ -79,10 +93,8 @@ def locked(connection: Connection, store: StoreId, project: ProjectId | None = N
     """
     if not well_formed(store):
         return None
-    wanted = select(stores).where(stores.c.id == store, stores.c.deleted_at.is_(None))
-    if project is not None:
-        wanted = wanted.where(stores.c.project_id == project)
-    return connection.execute(wanted.with_for_update(key_share=True)).first()
+    row = connection.execute(_HOLD, {"whose": store}).first()
+    return row if row is None or project is None or row.project_id == project else None
 
 
 def lock_active(connection: Connection, project: ProjectId, store: StoreId, now: int) -> StoreRow:
@@ -97,8 +109,7 @@ def lock_active(connection: Connection, project: ProjectId, store: StoreId, now:
 
 
 def next_generation(connection: Connection, store: StoreId) -> int:
-    moved = update(stores).where(stores.c.id == store).values(generation=stores.c.generation + 1)
-    generation: int = connection.execute(moved.returning(stores.c.generation)).scalar_one()
+    generation: int = connection.execute(_NEXT_GENERATION, {"whose": store}).scalar_one()
     return generation
 
 
