@@ -1,3 +1,5 @@
 """One running service for the whole suite."""
 
-from tests.support.server import server as server
+from tests.support.server import server
+
+__all__ = ["server"]
