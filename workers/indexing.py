@@ -49,6 +49,7 @@ from retrieval.storage.objects import Storage, put
 MEASURED_AGAIN: Final = 2  # times the rows at the last measurement
 TRAINED_AGAIN: Final = 10  # times the rows at training
 EVERY_LIST: Final = 1_000
+FEWEST_ROWS: Final = 16  # of which nothing can be measured: as many as a small group of dimensions has centroids
 FEW_TRAINED: Final = 1_000  # rows for a codebook that only says that codes do not serve
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def index_segments(store: StoreId, catalog: Catalog, storage: Storage, limits: I
     wanted = limits or IndexLimits()
     manifest = _manifest(store, catalog)
     rows = sum(segment.rows for segment in manifest.segments) if manifest else 0
-    if manifest is None or (manifest.codebook is None and rows < wanted.code_from_rows) or not rows:
+    if manifest is None or rows < (wanted.code_from_rows if manifest.codebook is None else FEWEST_ROWS):
         return Indexed()
     try:
         return _index(manifest, rows, catalog, storage, wanted)
