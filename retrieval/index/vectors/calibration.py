@@ -44,6 +44,8 @@ def index_store(
 ) -> StoreIndex | None:
     """Train, code and calibrate; None where no codebook reaches the target and exact scans must do."""
     sample = _sample(segments, MOST_TRAINED, seed)
+    if not len(sample):
+        return None
     for finer in (False, True):
         codebook = train_codebook(sample, version=version, seed=seed, finer=finer)
         codes = tuple(None if len(one) < SMALL_ROWS else encode_segment(codebook, one, seed=seed) for one in segments)
@@ -84,12 +86,12 @@ def _measure(
     side: VectorSide, queries: Matrix, bars: Matrix, everything: Selection, effort: Effort
 ) -> tuple[float, float]:
     """Recall, and the share of queries that had to look twice."""
-    hits = widened = 0
+    hits, widened, depth = 0, 0, min(DEPTH, side.coded_rows)
     for query, bar in zip(queries, bars, strict=True):
-        found, rounds = side.look(query, DEPTH, everything, effort)
-        hits += min(sum(int(np.count_nonzero(scores >= bar)) for _, scores in found), DEPTH)
+        found, rounds = side.look(query, depth, everything, effort)
+        hits += min(sum(int(np.count_nonzero(scores >= bar)) for _, scores in found), depth)
         widened += rounds > 0
-    return hits / (DEPTH * len(queries)), widened / len(queries)
+    return hits / (depth * len(queries)), widened / len(queries)
 
 
 def _bars(side: VectorSide, queries: Matrix, everything: Selection) -> Matrix:
@@ -103,7 +105,7 @@ def _bars(side: VectorSide, queries: Matrix, everything: Selection) -> Matrix:
             matrix = pool.matrix if named is None else pool.matrix[named]
             more = best_scores_of_many(matrix, queries, DEPTH, everything.filters[number])
             best = -np.sort(-np.concatenate([best, more], axis=1), axis=1)[:, :DEPTH]
-    return np.asarray(best[:, -1] - _SAME, np.float32)
+    return np.asarray(best[:, min(DEPTH, side.coded_rows) - 1] - _SAME, np.float32)
 
 
 def _queries(segments: Sequence[Matrix], count: int, seed: int) -> Matrix:

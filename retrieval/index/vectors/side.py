@@ -276,4 +276,6 @@ def _joined(found: Sequence[Scored]) -> Scored:
 def _bar(found: Sequence[Scored], depth: int) -> float:
     """The score that a row must reach to be among the best so far."""
     scores = _joined(found)[1]
+    if len(scores) < depth:
+        return -math.inf
     return float(np.partition(scores, len(scores) - depth)[len(scores) - depth])

@@ -13,7 +13,9 @@ from retrieval.index.vectors import (
     Effort,
     SegmentVectors,
     VectorSide,
+    calibrate,
     encode_segment,
+    index_store,
     train_codebook,
 )
 from retrieval.index.vectors.placing import IdSpace
@@ -44,6 +46,34 @@ def test_a_single_row_is_found_at_any_width() -> None:
             hits = side.with_segments([SegmentVectors(rows)]).search(rows[0], 10)
             assert (hits.segments.tolist(), hits.rows.tolist()) == ([0], [0])
             assert hits.scores[0] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 9, 10, 11, 40])
+@pytest.mark.parametrize("lists", [None, 1, 3])
+def test_a_store_of_a_few_rows_can_be_indexed_and_calibrated(rows: int, lists: int | None) -> None:
+    vectors = unit_vectors(rows, 24, rows)
+    codebook = train_codebook(vectors, version=1)
+    codes = None if lists is None else encode_segment(codebook, vectors, lists=lists)
+    side = VectorSide.empty(24, codebook).with_segments([SegmentVectors(vectors, codes)])
+    assert calibrate(side).recall == 1
+    everything = side.select([None], by_codes=True)
+    assert len(side.search(vectors[0], 10, everything)) == min(rows, 10)
+    assert index_store([vectors, vectors[:0]], version=1) is not None
+
+
+def test_nothing_to_index_is_no_index() -> None:
+    assert index_store([], version=1) is None
+    assert index_store([np.empty((0, 24), np.float32)], version=1) is None
+
+
+def test_a_store_of_one_text_many_times_is_searched_by_codes() -> None:
+    vectors = np.repeat(unit_vectors(1, 24), 5_000, axis=0)
+    index = index_store([vectors], version=1)
+    assert index is not None
+    side = VectorSide.empty(24, index.codebook, index.effort).with_segments([SegmentVectors(vectors, index.codes[0])])
+    hits = side.search(vectors[0], 10, side.select([None], by_codes=True))
+    assert len(hits) == 10
+    np.testing.assert_allclose(hits.scores, 1, atol=1e-5)
 
 
 def test_ties_stand_in_the_order_of_segments_and_rows() -> None:
