@@ -48,9 +48,18 @@ def sort_of(value: AttributeValue) -> str:
 
 
 def same(one: AttributeValue, other: AttributeValue) -> bool:
+    if isinstance(one, str) or isinstance(other, str):
+        return sort_of(one) == sort_of(other) and one == other
+    return sort_of(one) == sort_of(other) and float(one) == float(other)
+
+
+def order(one: AttributeValue, other: AttributeValue) -> int | None:
+    """-1, 0 or 1; None if the two are not ordered."""
     if sort_of(one) != sort_of(other):
-        return False
-    return one == other if isinstance(one, str) else float(one) == float(other)
+        return None
+    if isinstance(one, str) and isinstance(other, str):
+        return (one > other) - (one < other)
+    return (float(one) > float(other)) - (float(one) < float(other))
 
 
 def reading(node: dict[str, Any], attributes: Mapping) -> bool:
@@ -59,7 +68,7 @@ def reading(node: dict[str, Any], attributes: Mapping) -> bool:
         return all(reading(inner, attributes) for inner in node["filters"])
     if node["type"] == "or":
         return any(reading(inner, attributes) for inner in node["filters"])
-    kind, value = node["type"], node["value"]
+    kind, value = str(node["type"]), node["value"]
     if node["key"] not in attributes:
         return kind in {"ne", "nin"}
     mine = attributes[node["key"]]
@@ -67,7 +76,4 @@ def reading(node: dict[str, Any], attributes: Mapping) -> bool:
         return same(mine, value) == (kind == "eq")
     if kind in {"in", "nin"}:
         return any(same(mine, item) for item in value) == (kind == "in")
-    if sort_of(mine) != sort_of(value):
-        return False
-    left, right = (mine, value) if isinstance(mine, str) else (float(mine), float(value))
-    return {"gt": left > right, "gte": left >= right, "lt": left < right, "lte": left <= right}[kind]
+    return order(mine, value) in {"gt": {1}, "gte": {0, 1}, "lt": {-1}, "lte": {-1, 0}}[kind]
