@@ -1,0 +1,135 @@
+"""Asking a store in the ways that figures are taken of: one by one, by many threads, by two processes.
+
+A question is asked once only where its time counts: the searcher remembers whole answers.
+"""
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+import faiss
+import numpy as np
+
+from benchmarks._measure import Timing, timing
+from benchmarks._shelves import Matrix, Shelf
+from retrieval.ids import StoreId
+from retrieval.search.filters import Filter
+from retrieval.search.query import Answer, Query, Ranker
+
+DEPTH: Final = 10
+_serial = count()
+
+
+class Asker:
+    """One store's searches through `Searcher.search`, with the questions' vectors at hand."""
+
+    def __init__(self, shelf: Shelf, store: StoreId, *, ranker: Ranker = "vectors") -> None:
+        self.shelf = shelf
+        self.store = store
+        self._ranker: Ranker = ranker
+
+    def ask(self, vector: Matrix, allowed: Filter | None = None, *, text: str = "", exact: bool = False) -> Answer:
+        shelf = self.shelf
+        named = shelf.embedder.ask(f"{text} q{next(_serial)}", vector)
+        query = Query((named,), limit=DEPTH, filter=allowed, ranker=self._ranker, exact=exact)
+        return shelf.searcher.search(shelf.project, self.store, query)
+
+    def scores(self, vector: Matrix, allowed: Filter | None = None, *, exact: bool = False) -> Matrix:
+        hits = self.ask(vector, allowed, exact=exact).hits
+        return np.array([hit.score for hit in hits], np.float32)
+
+    def timing(self, queries: Matrix, allowed: Filter | None = None, *, exact: bool = False) -> Timing:
+        return timing(lambda query: self.ask(query, allowed, exact=exact), queries)
+
+
+def knn(vectors: Matrix, query: Matrix, k: int = DEPTH) -> Matrix:
+    """The yardstick: one thread, the same mapping. Scores as the searcher gives them, none below zero."""
+    return np.asarray(np.clip(faiss.knn(query[None], vectors, k, metric=faiss.METRIC_INNER_PRODUCT)[0][0], 0, 1))
+
+
+def per_second(act: Callable[[Matrix], object], queries: Matrix, threads: int, seconds: float) -> float:
+    """Calls a second of so many threads together."""
+    done = [0] * threads
+    end = time.perf_counter() + seconds
+
+    def work(number: int) -> None:
+        at = number * len(queries) // threads
+        while time.perf_counter() < end:
+            act(queries[at % len(queries)])
+            at, done[number] = at + 1, done[number] + 1
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+    started = time.perf_counter()
+    for one in workers:
+        one.start()
+    for one in workers:
+        one.join()
+    return sum(done) / (time.perf_counter() - started)
+
+
+def processes_per_second(folder: Path, store: StoreId, queries: Matrix, processes: int, seconds: float) -> float:
+    """Calls a second of so many processes together, each with its own opened store."""
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(processes)
+    pipes = [context.Pipe() for _ in range(processes)]
+    workers = [
+        context.Process(target=_ask_for, args=(folder, store, queries, seconds, barrier, far)) for _, far in pipes
+    ]
+    for one in workers:
+        one.start()
+    total = sum(float(near.recv()) for near, _ in pipes)
+    for one in workers:
+        one.join()
+    return total
+
+
+def _ask_for(  # one process
+    folder: Path, store: StoreId, queries: Matrix, seconds: float, barrier: threading.Barrier, pipe: Connection
+) -> None:
+    with Shelf(folder, queries.shape[1]) as shelf:
+        asker = Asker(shelf, store)
+        for query in queries[:20]:
+            asker.ask(query)
+        barrier.wait(60)
+        pipe.send(per_second(asker.ask, queries, 1, seconds))
+
+
+class OtherProcess:
+    """A second process over the same folder, which searches when it is told to."""
+
+    def __init__(self, folder: Path, store: StoreId, width: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, far = context.Pipe()
+        self._process = context.Process(target=_answer, args=(folder, store, width, far), daemon=True)
+        self._process.start()
+        self._pipe.recv()
+
+    def __enter__(self) -> "OtherProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.send(None)
+        self._process.join(10)
+
+    def search(self, query: Matrix) -> list[tuple[str, float]]:
+        """File id and score of each hit, as that process finds them now."""
+        self._pipe.send(query)
+        found: list[tuple[str, float]] = self._pipe.recv()
+        return found
+
+
+def _answer(folder: Path, store: StoreId, width: int, pipe: Connection) -> None:
+    with Shelf(folder, width) as shelf:
+        asker = Asker(shelf, store)
+        pipe.send("open")
+        while (query := pipe.recv()) is not None:
+            pipe.send([(hit.file_id, hit.score) for hit in asker.ask(query).hits])
+
+
+def truth_of(vectors: Matrix, queries: Matrix) -> Sequence[Matrix]:
+    return [knn(vectors, query) for query in queries]

@@ -1,0 +1,41 @@
+"""A running process meets a store for the first time: open it, and give the first right answer.
+
+    python -m benchmarks cold [ROWSxWIDTH ...] [--kinds mixture] [--folder KEPT]
+
+The files are in the system's memory, as they are where they were written or another process uses them.
+"""
+
+import time
+from collections.abc import Iterator
+from statistics import median
+
+from benchmarks._asking import Asker, knn
+from benchmarks._measure import recall
+from benchmarks._stocked import options, stocked
+from benchmarks.figure import Figure
+
+TIMES = 7
+TARGETS_MS = {100_000: 50, 1_000_000: 300}
+
+
+def run(arguments: list[str]) -> Iterator[Figure]:
+    with options("cold", arguments, "100000x384 1000000x384", "mixture") as chosen:
+        for kind, rows, width in chosen.stores():
+            with stocked(chosen, kind, rows, width) as at:
+                opening, whole, right = [], [], []
+                vectors = at.shelf.snapshot(at.store).segments[0].segment.vectors
+                for query in at.queries[:TIMES]:
+                    at.shelf.reopen()
+                    asker = Asker(at.shelf, at.store)
+                    started = time.perf_counter()
+                    answer = asker.ask(query)
+                    whole.append(1e3 * (time.perf_counter() - started))
+                    opening.append(answer.milliseconds["open"])
+                    right.append(recall([asker.scores(query)], [knn(vectors, query)]))
+                took = median(whole)
+                most = next((ms for size, ms in TARGETS_MS.items() if rows <= size), None)
+                target = ("", None) if most is None else (f"≤ {most}", took <= most)
+                yield Figure(f"{at.name}: open and first answer, p50", took, "ms", "", None, *target)
+                yield Figure(f"{at.name}: of which opening", median(opening), "ms")
+                found = sum(right) / len(right)
+                yield Figure(f"{at.name}: recall of the first answers", found, "", "", None, "≥ 0.99", found >= 0.99)

@@ -1,0 +1,129 @@
+"""Search by vectors through `Searcher`, beside one-thread faiss.knn over the same mapping and graphs of the same rows.
+
+    python -m benchmarks search [ROWSxWIDTH ...] [--kinds mixture,hard,text] [--folder KEPT] [--no-peers] [--grown]
+
+`--grown` alone: recall after ten times as many rows were appended as the codebook was trained on.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks._asking import Asker, knn, per_second, processes_per_second, truth_of
+from benchmarks._measure import Timing, read_bandwidth, recall, timing
+from benchmarks._peers import graphs, missing, tuned
+from benchmarks._shelves import File, Matrix, Shelf
+from benchmarks._stocked import Options, Stocked, options, stocked
+from benchmarks._vectors import KINDS, queries_for
+from benchmarks.figure import Figure
+
+RAW = "one-thread faiss.knn, same mapping"
+RAW_QUERIES = 30
+THREAD_SECONDS = 3.0
+MOST_FOR_GRAPHS = 200_000  # rows: a graph of a million takes many minutes to build
+TRAINED_ON, GROWN_BY = 20_000, 10
+
+
+def run(arguments: list[str]) -> Iterator[Figure]:
+    grown = "--grown" in arguments
+    rest = [one for one in arguments if one not in {"--grown", "--graphs"}]
+    with options("search", rest, "100000x384 100000x1536 1000000x384", "mixture,hard,text") as chosen:
+        if grown:
+            yield from _grown(chosen)
+            return
+        for kind, rows, width in chosen.stores():
+            with stocked(chosen, kind, rows, width) as store:
+                yield from _figures(store, chosen, graphs_too="--graphs" in arguments)
+
+
+def _figures(at: Stocked, chosen: Options, *, graphs_too: bool) -> Iterator[Figure]:
+    asker, snapshot = Asker(at.shelf, at.store), at.shelf.snapshot(at.store)
+    vectors, side = snapshot.segments[0].segment.verified_vectors(), snapshot.side
+    rows = len(vectors)
+    yield Figure(f"{at.name}: train, code and calibrate", at.seconds["index_seconds"], "s")
+    effort = f"{side.effort.candidates} candidates, {side.effort.probes}/1000 of {side.lists} lists"
+    yield Figure(f"{at.name}: effort", effort if side.codebook else "exact: no codes")
+    bandwidth = read_bandwidth(vectors)
+    yield Figure(f"{at.name}: read bandwidth, one core", bandwidth / 1e9, "GB/s")
+    raw, exact = _exact(asker, vectors, at.queries[:RAW_QUERIES])
+    yield Figure(f"{at.name}: raw scan", raw.median_us, "us")
+    share = vectors.nbytes / (exact.median_us / 1e6) / bandwidth
+    yield Figure(f"{at.name}: exact mode", exact.median_us, "us", "read bandwidth", share, "≥ 0.75", share >= 0.75)
+    took = asker.timing(at.queries)
+    goal = 0.15 if rows <= MOST_FOR_GRAPHS else 0.02 if side.is_split else 0.06
+    ratio = took.median_us / raw.median_us
+    yield Figure(f"{at.name}: search p50", took.median_us, "us", RAW, ratio, f"≤ {goal}", ratio <= goal)
+    yield Figure(f"{at.name}: search p95", took.p95_us, "us", RAW, took.p95_us / raw.median_us)
+    alone = timing(lambda query: side.search(query, 10), at.queries)
+    yield Figure(f"{at.name}: of which the vector side", alone.median_us, "us", RAW, alone.median_us / raw.median_us)
+    truth = list(truth_of(vectors, at.queries))
+    found = recall([asker.scores(query) for query in at.queries], truth)
+    yield Figure(f"{at.name}: recall@10", found, "", "", None, "≥ 0.99", found >= 0.99)
+    yield from _together(at, asker)
+    if chosen.peers and (rows <= MOST_FOR_GRAPHS or graphs_too) and "hard" not in at.name:
+        yield from _graphs(at, vectors, truth, took.median_us)
+
+
+def _exact(asker: Asker, vectors: Matrix, queries: Matrix) -> tuple[Timing, Timing]:
+    """The raw scan and the exact mode, in turns: what else runs on the machine disturbs both alike."""
+    raw, exact = [], []
+    for start in range(0, len(queries), 5):
+        some = queries[start : start + 5]
+        raw.append(timing(lambda query: knn(vectors, query), some, warm=1))
+        exact.append(asker.timing(some, exact=True))
+    return _median(raw), _median(exact)
+
+
+def _median(parts: list[Timing]) -> Timing:
+    return Timing(
+        float(np.median([part.median_us for part in parts])), float(np.median([part.p95_us for part in parts]))
+    )
+
+
+def _together(at: Stocked, asker: Asker) -> Iterator[Figure]:
+    one = per_second(asker.ask, at.queries, 1, THREAD_SECONDS)
+    yield Figure(f"{at.name}: one thread", one, "searches/s")
+    eight = per_second(asker.ask, at.queries, 8, THREAD_SECONDS)
+    two = processes_per_second(at.shelf.folder, at.store, at.queries, 2, THREAD_SECONDS)
+    for label, many in (("8 threads", eight), ("2 processes", two)):
+        ratio = many / one
+        yield Figure(f"{at.name}: {label}", many, "searches/s", "one thread", ratio, "≥ 1.7", ratio >= 1.7)
+
+
+def _graphs(at: Stocked, vectors: Matrix, truth: list[Matrix], ours_us: float) -> Iterator[Figure]:
+    ours_s = at.seconds["index_seconds"]
+    for peer in graphs(vectors):
+        if isinstance(peer, str):
+            yield missing(f"{at.name}: {peer}")
+            continue
+        took, found = tuned(peer, vectors, at.queries, truth)
+        at_million = len(vectors) > MOST_FOR_GRAPHS
+        ratio, quicker = ours_us / took, peer.build_seconds / ours_s
+        name = f"{at.name}: search p50, beside {peer.name} at recall {found:.3f}"
+        yield Figure(name, ours_us, "us", f"{took:.0f} us", ratio, *(("≤ 1", ratio <= 1) if at_million else ("", None)))
+        name = f"{at.name}: build, beside {peer.name}"
+        target = ("peer ≥ 5 times", quicker >= 5) if at_million else ("", None)
+        yield Figure(name, ours_s, "s", f"{peer.build_seconds:.1f} s", ours_s / peer.build_seconds, *target)
+
+
+def _grown(chosen: Options) -> Iterator[Figure]:
+    """Train on few, append ten times as many, code them with the old codebook, measure anew."""
+    for kind in [kind for kind in chosen.kinds if kind in KINDS]:
+        rows = KINDS[kind](TRAINED_ON * (GROWN_BY + 1), 384, 1)
+        with tempfile.TemporaryDirectory(prefix="carrel-bench-") as folder, Shelf(Path(folder), 384) as shelf:
+            store = shelf.new_store()
+            for start in range(0, len(rows), TRAINED_ON):
+                some = rows[start : start + TRAINED_ON]
+                shelf.add(store, [File(len(some))], some)
+                last = start + TRAINED_ON >= len(rows)
+                if not start or not last:  # the last append would bring a new codebook: the old one is to be tried
+                    shelf.index(store)
+            asker, queries = Asker(shelf, store), queries_for(kind, rows, 200, 2)
+            found = recall([asker.scores(query) for query in queries], list(truth_of(rows, queries)))
+            trained = shelf.snapshot(store).side.codebook
+            name = (
+                f"{kind}: recall@10 at {len(rows):,} rows, codebook {trained.version if trained else 'none'} of 20,000"
+            )
+            yield Figure(name, found, "", "", None, "≥ 0.99", found >= 0.99)
