@@ -53,7 +53,7 @@ class Worker:
         self._thread = threading.Thread(target=self._work, name="test worker")
         self._thread.start()
 
-    def ring(self, store: StoreId, *, bulk: bool = False) -> None:  # noqa: ARG002 - one queue for both
+    def ring(self, store: StoreId, *, bulk: bool = False) -> None:
         self._rung.put(store)
 
     @contextmanager
