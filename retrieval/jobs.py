@@ -5,6 +5,7 @@ costs delay, one that rings twice costs a look. So ringing never fails its calle
 """
 
 import logging
+import threading
 import time
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -17,12 +18,15 @@ from retrieval.ids import StoreId
 INDEX_WAITING: Final = "carrel.index_waiting"
 SWEEP: Final = "carrel.sweep"
 KEEP_UP: Final = "carrel.keep_up"
+CLEAN_UP: Final = "carrel.clean_up"
 INTERACTIVE: Final = "interactive"  # files attached one by one: somebody waits
 BULK: Final = "bulk"  # batches and re-indexing
 UPKEEP: Final = "upkeep"
 
 Queue = Literal["interactive", "bulk"]
 
+MOMENT_SECONDS: Final = 0.2
+ONCE_MORE: Final = {"max_retries": 1, "interval_start": 0}  # the broker may have been restarted since the last ring
 QUIET_SECONDS: Final = 5  # after a failure nobody tries again for so long: the sweeper rings soon enough
 
 log = logging.getLogger(__name__)
@@ -72,19 +76,53 @@ class Doorbell(Protocol):
 
 
 class CeleryDoorbell:
-    """Sends by name; knows no task's code. Safe for threads."""
+    """Sends by name; knows no task's code. Safe for threads.
 
-    def __init__(self, app: Celery) -> None:
+    Of many rings for one store within a moment two are sent: the first, and one after the last. Whoever answers
+    the second finds all that the others rang for, and the queue stays short however many files are attached.
+    """
+
+    def __init__(self, app: Celery, *, moment_seconds: float = MOMENT_SECONDS) -> None:
         self._app = app
+        self._moment_seconds = moment_seconds
         self._quiet_until = 0.0
+        self._lock = threading.Lock()  # guards _ringing
+        with app.connection_for_write() as connection:  # connects to nothing yet
+            self._broken = (KombuError, OSError, *connection.connection_errors, *connection.channel_errors)
+        self._ringing: dict[tuple[StoreId, bool], bool] = {}  # rung a moment ago -> and again since
 
     def ring(self, store: StoreId, *, bulk: bool = False) -> None:
+        with self._lock:
+            if (store, bulk) in self._ringing:
+                self._ringing[store, bulk] = True
+                return
+            self._ringing[store, bulk] = False
+        self._send(store, bulk)
+        later = threading.Timer(self._moment_seconds, self._after, (store, bulk))
+        later.daemon = True
+        later.start()
+
+    def waiting(self, queue: str) -> int:
+        """Doorbells that nobody has answered yet; 0 where the broker does not say."""
+        try:
+            with self._app.connection_for_write() as connection, connection.channel() as channel:
+                return int(channel.queue_declare(queue, passive=True).message_count)
+        except self._broken:
+            return 0
+
+    def _after(self, store: StoreId, bulk: bool) -> None:
+        with self._lock:
+            again = self._ringing.pop((store, bulk))
+        if again:
+            self.ring(store, bulk=bulk)
+
+    def _send(self, store: StoreId, bulk: bool) -> None:
         if time.monotonic() < self._quiet_until:
             return
         queue = BULK if bulk else INTERACTIVE
         try:
-            self._app.send_task(INDEX_WAITING, (store, bulk), queue=queue, retry=False, ignore_result=True)
-        except (KombuError, OSError) as error:
+            self._app.send_task(INDEX_WAITING, (store, bulk), queue=queue, retry=True, retry_policy=ONCE_MORE)
+        except self._broken as error:
             self._quiet_until = time.monotonic() + QUIET_SECONDS
             log.warning("doorbell out of order", extra={"store": store, "why": type(error).__name__})
 

@@ -1,32 +1,44 @@
 """The Celery application of a worker: production settings, and the opening and closing of each process's parts.
 
 Children of the worker open their own parts after they were forked, and never share a connection with each other.
+When the worker is told to end, its children learn of it through one shared byte, finish their step, and give back
+what they have not begun.
 """
 
+import mmap
 import os
+import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Final
 
 from celery import Celery
-from celery.signals import worker_process_init, worker_process_shutdown
+from celery.exceptions import SecurityWarning
+from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
 
 from configs.settings import Settings
 from ingest.children import ChildPool
 from ingest.parsing.limits import Limits
 from retrieval.jobs import CeleryDoorbell, messenger
 from retrieval.resources import Resources, open_resources
-from workers.resources import ClaimSize, WorkerResources
+from workers.indexing import IndexLimits
+from workers.resources import ClaimSize, WorkerResources, never
 from workers.schedules import timetable
-from workers.tasks import Desk, register
+from workers.tasks import Desk, Parts, register
+from workers.upkeep import Upkeep, UpkeepLimits
 
+REMOTE_CALL_CHUNKS: Final = 4_096
+LOCAL_CALL_CHUNKS: Final = 512  # some ten seconds of one core: as long as an ending may have to wait
 HARD_LIMIT_SECONDS: Final = 6 * 3600  # five million tokens on a slow machine; the lease is renewed all the while
 
 
 def create_worker_app(settings: Settings) -> Celery:
     """Everything that a worker and the beat need to know. Opens nothing yet."""
+    warnings.simplefilter("ignore", SecurityWarning)  # of running pickled messages as root: ours are JSON
     app = messenger(
         settings.broker.url,
-        settings.data_dir.absolute() / "queue",
+        spool_of(settings),
         poll_seconds=settings.broker.poll_seconds,
         visibility_seconds=settings.broker.visibility_seconds,
     )
@@ -53,18 +65,30 @@ def create_worker_app(settings: Settings) -> Celery:
 
 def _open_in_children(app: Celery, desk: Desk, settings: Settings) -> None:
     stack = ExitStack()
+    ending = mmap.mmap(-1, 1)  # shared with the children, also with those that are forked later
 
     def opened(**_: object) -> None:
-        resources = stack.enter_context(open_resources(settings))
-        desk.sit(stack.enter_context(worker_resources(settings, resources)), CeleryDoorbell(app))
+        opened_here = stack.enter_context(open_resources(settings))
+        resources = stack.enter_context(worker_resources(settings, opened_here, stopping=lambda: ending[0] != 0))
+        index = IndexLimits(settings.search.code_from_rows, settings.search.recall_target)
+        upkeep = Upkeep(resources.catalog, resources.storage, UpkeepLimits(index=index))
+        desk.sit(Parts(resources, CeleryDoorbell(app), upkeep, spool_of(settings) / "done"))
 
     def closed(**_: object) -> None:
         desk.leave()
         stack.close()
 
+    def told_to_end(**_: object) -> None:
+        ending[0] = 1
+
     # Celery keeps its receivers weakly unless told otherwise.
     worker_process_init.connect(opened, weak=False)
     worker_process_shutdown.connect(closed, weak=False)
+    worker_shutting_down.connect(told_to_end, weak=False)
+
+
+def spool_of(settings: Settings) -> Path:
+    return settings.data_dir.absolute() / "queue"
 
 
 def parsing_limits(settings: Settings) -> Limits:
@@ -84,8 +108,13 @@ def parsing_limits(settings: Settings) -> Limits:
     )
 
 
-def worker_resources(settings: Settings, opened: Resources) -> WorkerResources:
+def worker_resources(settings: Settings, opened: Resources, *, stopping: Callable[[], bool] = never) -> WorkerResources:
     given = settings.workers
     children = ChildPool(settings.parsing.children or os.cpu_count() or 1, parsing_limits(settings))
-    size = ClaimSize(given.files_per_claim, given.bytes_per_claim, given.lease_seconds)
-    return WorkerResources(opened.catalog, opened.storage, children, opened.embedders.get, size)
+    size = ClaimSize(
+        given.files_per_claim,
+        given.bytes_per_claim,
+        given.lease_seconds,
+        call_chunks=LOCAL_CALL_CHUNKS if settings.embedding.provider == "local" else REMOTE_CALL_CHUNKS,
+    )
+    return WorkerResources(opened.catalog, opened.storage, children, opened.embedders.get, size, stopping)

@@ -1,29 +1,33 @@
-"""A lease kept alive while its work goes on, and the news of what was taken from it meanwhile."""
+"""A lease kept alive while its work goes on, and the news of what was taken from it meanwhile.
+
+All claims of one task share a token, and so one lease.
+"""
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from retrieval.catalog.transaction import Catalog
 from retrieval.errors import CatalogError
 from retrieval.ids import FileId, LeaseToken, StoreId
 
+AGAIN_SECONDS: Final = 1.0  # until the next try when the catalog did not answer
+
 log = logging.getLogger(__name__)
 
 
 class LeaseKeeper:
-    """Renews in a thread until left. Whoever works asks `still` before each costly step."""
+    """Renews in a thread until left. Whoever works asks `holds` before each costly step."""
 
-    def __init__(
-        self, catalog: Catalog, store: StoreId, token: LeaseToken, files: Collection[FileId], lease_seconds: int
-    ) -> None:
+    def __init__(self, catalog: Catalog, store: StoreId, token: LeaseToken, lease_seconds: int) -> None:
         self._catalog = catalog
         self._store = store
         self._token = token
         self._lease_seconds = lease_seconds
-        self._held = frozenset(files)
+        self._held: set[FileId] = set()
+        self._lock = threading.Lock()  # guards _held
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{store}", daemon=True)
 
@@ -37,17 +41,35 @@ class LeaseKeeper:
         self._left.set()
         self._thread.join(timeout=60)
 
-    @property
-    def still(self) -> frozenset[FileId]:
-        """The files whose claim held at the last renewal; the others were cancelled, deleted or taken over."""
-        return self._held
+    def add(self, files: Iterable[FileId]) -> None:
+        with self._lock:
+            self._held.update(files)
+
+    def settled(self, files: Iterable[FileId]) -> None:
+        """They need no lease any more."""
+        with self._lock:
+            self._held.difference_update(files)
+
+    def holds(self, file: FileId) -> bool:
+        """Whether its claim held at the last renewal; otherwise it was cancelled, deleted or taken over."""
+        return file in self._held
 
     def _keep(self) -> None:
-        while not self._left.wait(self._lease_seconds / 3):
-            try:
-                with self._catalog.transaction() as tx:
-                    now = self._catalog.now()
-                    self._held = tx.claims.renew(self._store, self._token, now=now, lease_seconds=self._lease_seconds)
-            except CatalogError as error:
-                # The lease may run out; then publishing is refused and somebody else does the work again.
-                log.warning("lease not renewed", extra={"store": self._store, "why": type(error).__name__})
+        pause = self._lease_seconds / 3
+        while not self._left.wait(pause):
+            pause = self._lease_seconds / 3 if self._renew() else AGAIN_SECONDS
+
+    def _renew(self) -> bool:
+        with self._lock:
+            before = frozenset(self._held)
+        try:
+            with self._catalog.transaction() as tx:
+                now = self._catalog.now()
+                mine = tx.claims.renew(self._store, self._token, now=now, lease_seconds=self._lease_seconds)
+        except CatalogError as error:
+            # The lease may run out; then publishing is refused and somebody else does the work again.
+            log.warning("lease not renewed", extra={"store": self._store, "why": type(error).__name__})
+            return False
+        with self._lock:
+            self._held.difference_update(before - mine)  # not what was added while the catalog was asked
+        return True

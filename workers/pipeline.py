@@ -6,101 +6,261 @@ the next worker.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
-from ingest.children import Reading
-from ingest.chunking.chunk import ChunkLimits
-from ingest.prepared import Prepared
-from retrieval.catalog.rows import Claim, Failure, Ingested, Publication, SegmentRow
+from ingest.children import Attempt, Reading
+from ingest.chunking.chunk import Chunk, ChunkLimits
+from ingest.embedding import Embedder
+from retrieval.catalog.rows import Claim, Ingested
 from retrieval.errors import RetrievalError
-from retrieval.ids import FileId, LeaseToken, StoreId, new_lease_token, new_segment_id
+from retrieval.ids import LeaseToken, StoreId, new_lease_token, new_segment_id
 from retrieval.segments.layout import segment_name
-from retrieval.segments.rows import NewRows, StoredChunk
+from retrieval.segments.rows import NewRows, StoredChunk, Vectors
 from retrieval.segments.writer import write_segment
 from workers.leases import LeaseKeeper
 from workers.resources import ClaimSize, WorkerResources
-from workers.verdicts import Fail, Retry, Verdict, verdict, verdict_on_deaths
+from workers.settling import Settled, give_back, publish, settle
+from workers.verdicts import passes_by_itself, verdict, verdict_on_deaths
+
+MOST_FILES: Final = 2_048  # of one claim, however small the files
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    claim: Claim
-    prepared: Prepared
+@dataclass(slots=True)
+class InHand:
+    """One file between being read and being published."""
 
-
-@dataclass(frozen=True, slots=True)
-class Settled:
     claim: Claim
-    verdict: Verdict
+    chunks: Sequence[Chunk]
+    vectors: list[Vectors] = field(default_factory=list)
+    embedded: int = 0  # chunks
+
+    @property
+    def complete(self) -> bool:
+        return self.embedded == len(self.chunks)
 
 
 def index_waiting(
     store: StoreId, resources: WorkerResources, size: ClaimSize | None = None, *, more: Callable[[], None] | None = None
 ) -> int:
-    """Take what waits in a store, as much as one claim holds, to its end; how many files that were.
+    """Take what waits in a store, as much as one task may, to its end; how many files that were.
 
-    `more` is called before the work begins if the claim came back full, so that others can take the rest meanwhile.
+    `more` is called before the work begins if the first claim came back full, so that others can take the rest.
     """
-    size = size or resources.claim_size
-    claims = _claim(store, resources, size)
-    if not claims:
-        return 0
-    if more is not None and (len(claims) >= size.files or sum(claim.bytes for claim in claims) >= size.bytes // 2):
-        more()
-    token, files = claims[0].token, [claim.file_id for claim in claims]
-    with LeaseKeeper(resources.catalog, store, token, files, size.lease_seconds) as lease:
+    size, token = size or resources.claim_size, new_lease_token()
+    with LeaseKeeper(resources.catalog, store, token, size.lease_seconds) as lease:
+        task = Task(store, token, lease, resources, size)
+        claims = task.claim(size.files)
+        if claims and more is not None and task.full(claims):
+            more()
+        return task.work(claims) if claims else 0
+
+
+class Task:
+    """The files that one token holds, on their way. `_read`: not wholly embedded; `_done`: to be published."""
+
+    def __init__(
+        self, store: StoreId, token: LeaseToken, lease: LeaseKeeper, resources: WorkerResources, size: ClaimSize
+    ) -> None:
+        self._store = store
+        self._token = token
+        self._lease = lease
+        self._resources = resources
+        self._size = size
+        self._asked = size.files
+        self._read: deque[InHand] = deque()
+        self._done: list[InHand] = []
+        self._embedder: Embedder | None = None
+        self._ends_at = time.monotonic() + size.shift_seconds
+
+    def claim(self, most: int) -> list[Claim]:
+        size, self._asked = self._size, most
+        with self._resources.catalog.transaction() as tx:
+            claims = tx.claims.claim(
+                self._store,
+                most=most,
+                most_bytes=size.bytes,
+                token=self._token,
+                now=self._resources.now(),
+                lease_seconds=size.lease_seconds,
+                largest_bytes=size.largest_bytes,
+            )
+        self._lease.add(claim.file_id for claim in claims)
+        return claims
+
+    def full(self, claims: Sequence[Claim]) -> bool:
+        """Whether more may wait. A suspect comes alone whatever waits behind it."""
+        taken = sum(claim.bytes for claim in claims)
+        return len(claims) >= self._asked or taken >= self._size.bytes // 2 or claims[0].deaths > 0
+
+    def work(self, claims: list[Claim]) -> int:
+        taken = 0
+        try:
+            while claims:
+                taken += len(claims)
+                self._take_in(claims)
+                last = not self._goes_on(claims)
+                self._embed(rest=last)
+                claims = [] if last else self.claim(self._next_size(taken))
+            self._embed(rest=True)
+            self._publish()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the files must not wait for their lease to end
+            self._put_off([*self._done, *self._read], error)
+        if self._resources.stopping():
+            give_back(self._store, self._token, self._resources)
+        return taken
+
+    def _goes_on(self, claims: Sequence[Claim]) -> bool:
+        if not self._size.fill or claims[0].deaths > 0 or self._resources.stopping():
+            return False
+        return self.full(claims) and time.monotonic() < self._ends_at
+
+    def _next_size(self, taken: int) -> int:
+        """As many files as should fill the next call, judged by those so far."""
+        chunks = sum(len(one.chunks) for one in [*self._done, *self._read]) or taken
+        pending = sum(len(one.chunks) - one.embedded for one in self._read)
+        files = len(self._done) + len(self._read) or taken
+        wanted = (self._size.call_chunks - pending) * files // chunks + 1
+        return int(min(max(wanted, self._size.files // 8, 1), MOST_FILES))
+
+    # Bytes to chunks
+
+    def _take_in(self, claims: Sequence[Claim]) -> None:
+        """Parse and chunk in children; a document that fails, fails alone."""
         doomed = [Settled(claim, end) for claim in claims if (end := verdict_on_deaths(claim.deaths))]
         lost = {one.claim.file_id for one in doomed}
-        read, failed = _read([claim for claim in claims if claim.file_id not in lost], resources)
-        settle(store, token, [*doomed, *failed], resources)
-        wanted = [one for one in read if one.claim.file_id in lease.still]
-        try:
-            _ingest(store, wanted, resources)
-        except Exception as error:  # whatever it was, the files must not wait for their lease to end
-            log.exception("ingestion failed", extra={"store": store, "files": len(wanted)})
-            settle(store, token, [Settled(one.claim, verdict(error, one.claim.attempt)) for one in wanted], resources)
-    return len(claims)
+        failed = doomed
+        with ExitStack() as stack:
+            for claim, attempt in self._attempts([one for one in claims if one.file_id not in lost], failed, stack):
+                if attempt.prepared is not None:
+                    self._read.append(InHand(claim, attempt.prepared.chunks))
+                elif attempt.error is not None:
+                    failed.append(Settled(claim, verdict(attempt.error, claim.attempt)))
+        self._settle(failed)
 
-
-def _claim(store: StoreId, resources: WorkerResources, size: ClaimSize) -> list[Claim]:
-    with resources.catalog.transaction() as tx:
-        return tx.claims.claim(
-            store,
-            most=size.files,
-            most_bytes=size.bytes,
-            token=new_lease_token(),
-            now=resources.now(),
-            lease_seconds=size.lease_seconds,
-        )
-
-
-def _read(claims: Sequence[Claim], resources: WorkerResources) -> tuple[list[Read], list[Settled]]:
-    """Parse and chunk in children; a document that fails, fails alone."""
-    read: list[Read] = []
-    failed: list[Settled] = []
-    with ExitStack() as stack:
-        readings = []
-        found = []
+    def _attempts(
+        self, claims: Sequence[Claim], failed: list[Settled], stack: ExitStack
+    ) -> Iterator[tuple[Claim, Attempt]]:
+        found: list[tuple[Claim, Reading]] = []
         for claim in claims:
             try:
-                path = stack.enter_context(resources.storage.local(claim.blob))
+                path = stack.enter_context(self._resources.storage.local(claim.blob))
             except RetrievalError as error:
                 failed.append(Settled(claim, verdict(error, claim.attempt)))
-                continue
-            readings.append(Reading(path, claim.filename, _limits(claim)))
-            found.append(claim)
-        for claim, attempt in zip(found, resources.children.prepare_many(readings), strict=True):
-            if attempt.prepared is not None:
-                read.append(Read(claim, attempt.prepared))
-            elif attempt.error is not None:
-                failed.append(Settled(claim, verdict(attempt.error, claim.attempt)))
-    return read, failed
+            else:
+                found.append((claim, Reading(path, claim.filename, _limits(claim))))
+        attempts = self._resources.children.prepare_many(self._wanted(found))
+        yield from zip((claim for claim, _ in found), attempts, strict=False)
+
+    def _wanted(self, found: Sequence[tuple[Claim, Reading]]) -> Iterator[Reading]:
+        """Ends early when the process is to end: what is not read is given back."""
+        for _, reading in found:
+            if self._resources.stopping():
+                return
+            yield reading
+
+    # Chunks to vectors
+
+    def _embed(self, *, rest: bool) -> None:
+        """In full calls; the last one, with `rest`, as it is. Publishes whenever a segment has come together."""
+        while self._read and not self._resources.stopping():
+            self._drop_lost()
+            parts = self._next_call()
+            count = sum(end - start for _, start, end in parts)
+            if not count or (count < self._size.call_chunks and not rest):
+                return
+            embedder = self._model()
+            if embedder is None:
+                self._read.clear()
+                return
+            self._embed_parts(embedder, parts)
+            self._sort_out()
+            if sum(len(one.chunks) for one in self._done) >= self._size.segment_chunks:
+                self._publish()
+
+    def _model(self) -> Embedder | None:
+        """The store's; None if the store has gone."""
+        if self._embedder is None:
+            with self._resources.catalog.reading() as tx:
+                model = tx.manifests.model(self._store)
+            self._embedder = None if model is None else self._resources.embedder_of(model)
+        return self._embedder
+
+    def _drop_lost(self) -> None:
+        """Cancelled, deleted or taken over meanwhile: not worth another step."""
+        self._read = deque(one for one in self._read if self._lease.holds(one.claim.file_id))
+        self._done = [one for one in self._done if self._lease.holds(one.claim.file_id)]
+
+    def _next_call(self) -> list[tuple[InHand, int, int]]:
+        room, parts = self._size.call_chunks, []
+        for one in self._read:
+            if room <= 0:
+                break
+            end = min(len(one.chunks), one.embedded + room)
+            parts.append((one, one.embedded, end))
+            room -= end - one.embedded
+        return parts
+
+    def _embed_parts(self, embedder: Embedder, parts: Sequence[tuple[InHand, int, int]]) -> None:
+        texts = [chunk.text_to_embed for one, start, end in parts for chunk in one.chunks[start:end]]
+        try:
+            vectors = embedder.embed(texts).vectors
+        except Exception as error:
+            if len(parts) == 1:
+                log.exception("embedding failed", extra={"store": self._store, "file": parts[0][0].claim.file_id})
+                self._put_off([parts[0][0]], error)
+            elif passes_by_itself(error):
+                raise
+            else:  # one text may be to blame: each file answers for itself
+                for part in parts:
+                    self._embed_parts(embedder, [part])
+            return
+        at = 0
+        for one, start, end in parts:
+            one.vectors.append(vectors[at : at + end - start])
+            one.embedded, at = end, at + end - start
+
+    def _sort_out(self) -> None:
+        self._done += [one for one in self._read if one.complete]
+        self._read = deque(one for one in self._read if not one.complete)
+
+    # Vectors to what can be found
+
+    def _publish(self) -> None:
+        self._drop_lost()
+        if not self._done:
+            return
+        vectors = np.ascontiguousarray(np.concatenate([rows for one in self._done for rows in one.vectors]))
+        words = [chunk.text_to_index for one in self._done for chunk in one.chunks]
+        new = NewRows([row for one in self._done for row in rows_of(one)], words, vectors)
+        storage, now = self._resources.storage, self._resources.now()
+        segment = write_segment(storage, new, store=self._store, segment=new_segment_id(), created_at=now)
+        done = [_ingested(one, segment.width) for one in self._done]
+        publication = publish(self._store, done, segment, self._resources)
+        if not publication.segment_live:
+            storage.delete(segment_name(self._store, segment.id))
+        self._lease.settled(one.claim.file_id for one in self._done)
+        self._done = []
+
+    def _put_off(self, files: Sequence[InHand], error: Exception) -> None:
+        if not passes_by_itself(error):
+            log.error("ingestion failed", exc_info=error, extra={"store": self._store, "files": len(files)})
+        self._settle([Settled(one.claim, verdict(error, one.claim.attempt)) for one in files])
+        gone = {one.claim.file_id for one in files}
+        self._read = deque(one for one in self._read if one.claim.file_id not in gone)
+        self._done = [one for one in self._done if one.claim.file_id not in gone]
+
+    def _settle(self, settled: Sequence[Settled]) -> None:
+        settle(self._store, self._token, settled, self._resources)
+        self._lease.settled(one.claim.file_id for one in settled)
 
 
 def _limits(claim: Claim) -> ChunkLimits:
@@ -109,24 +269,9 @@ def _limits(claim: Claim) -> ChunkLimits:
     return ChunkLimits("static", claim.chunking.max_tokens, claim.chunking.overlap_tokens)
 
 
-def _ingest(store: StoreId, read: Sequence[Read], resources: WorkerResources) -> None:
-    if not read:
-        return
-    with resources.catalog.reading() as tx:
-        model = tx.manifests.read(store).model
-    rows = rows_of(read)
-    texts = [chunk.text_to_embed for one in read for chunk in one.prepared.chunks]
-    vectors = resources.embedder_of(model).embed(texts).vectors
-    new = NewRows(rows, [chunk.text_to_index for one in read for chunk in one.prepared.chunks], vectors)
-    segment = write_segment(resources.storage, new, store=store, segment=new_segment_id(), created_at=resources.now())
-    publication = publish(store, read, segment, resources)
-    if not publication.segment_live:
-        resources.storage.delete(segment_name(store, segment.id))
-
-
-def rows_of(read: Sequence[Read]) -> list[StoredChunk]:
-    return [
-        StoredChunk(
+def rows_of(one: InHand) -> Iterator[StoredChunk]:
+    for chunk in one.chunks:
+        yield StoredChunk(
             document=one.claim.document,
             ordinal=chunk.ordinal,
             start=chunk.start,
@@ -138,43 +283,9 @@ def rows_of(read: Sequence[Read]) -> list[StoredChunk]:
             heading_path=chunk.heading_path,
             table_header=chunk.table_header,
         )
-        for one in read
-        for chunk in one.prepared.chunks
-    ]
 
 
-def publish(store: StoreId, read: Sequence[Read], segment: SegmentRow, resources: WorkerResources) -> Publication:
-    """The commit point: segment and statuses, or neither."""
-    vector_bytes = segment.width * np.dtype(np.float32).itemsize
-    done = [
-        Ingested(
-            one.claim.file_id,
-            one.claim.token,
-            one.claim.document,
-            len(one.prepared.chunks),
-            sum(len(chunk.text.encode()) + vector_bytes for chunk in one.prepared.chunks),
-        )
-        for one in read
-    ]
-    with resources.catalog.transaction() as tx:
-        return tx.publish(store, done, segment, resources.now())
-
-
-def settle(store: StoreId, token: LeaseToken, settled: Sequence[Settled], resources: WorkerResources) -> None:
-    """Write verdicts down: failures for good, the others to be claimed again when their time has come."""
-    if not settled:
-        return
-    failures = [
-        Failure(one.claim.file_id, one.verdict.code, one.verdict.message)
-        for one in settled
-        if isinstance(one.verdict, Fail)
-    ]
-    later: dict[int, list[FileId]] = {}
-    for one in settled:
-        if isinstance(one.verdict, Retry):
-            later.setdefault(one.verdict.after_seconds, []).append(one.claim.file_id)
-    with resources.catalog.transaction() as tx:
-        now = resources.now()
-        tx.claims.fail(store, token, failures, now=now)
-        for seconds, files in later.items():
-            tx.claims.retry_later(store, token, files, until=now + seconds)
+def _ingested(one: InHand, width: int) -> Ingested:
+    vector_bytes = width * np.dtype(np.float32).itemsize
+    used = sum(len(chunk.text.encode()) + vector_bytes for chunk in one.chunks)
+    return Ingested(one.claim.file_id, one.claim.token, one.claim.document, len(one.chunks), used)

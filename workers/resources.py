@@ -12,11 +12,21 @@ from retrieval.storage.objects import Storage
 
 @dataclass(frozen=True, slots=True)
 class ClaimSize:
-    """How much one claim takes: enough to fill embedding calls, little enough to lose."""
+    """How much one task takes: enough to fill embedding calls and segments, little enough to lose."""
 
     files: int = 512
-    bytes: int = 8 << 20  # of the files; the first one is taken whatever its size
+    bytes: int = 8 << 20  # of the files of one claim; the first one is taken whatever its size
     lease_seconds: int = 30
+    largest_bytes: int | None = None  # files above are left to others
+    fill: bool = True  # claim on until calls are full; otherwise one claim is all
+    call_chunks: int = 4096  # embedded at once
+    segment_chunks: int = 4096  # about as many are published together
+    held_bytes: int = 64 << 20  # of text that is read and not yet embedded
+    shift_seconds: int = 60  # after so long a task claims no more, and lets others come
+
+
+def never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,7 @@ class WorkerResources:
     children: ChildPool
     embedder_of: Callable[[str], Embedder]
     claim_size: ClaimSize = field(default_factory=ClaimSize)
+    stopping: Callable[[], bool] = never  # asked before each costly step: whether the process is to end soon
 
     def __enter__(self) -> Self:
         return self

@@ -3,18 +3,33 @@
 Doorbells may be lost, brokers flushed, workers killed: what waits is in the catalog, and is found here.
 """
 
-from typing import Final
+from typing import Final, Protocol
 
-from retrieval.jobs import Doorbell
+from retrieval.ids import StoreId
+from retrieval.jobs import BULK, INTERACTIVE
 from workers.resources import WorkerResources
 
 MOST_STORES: Final = 100  # rung for at once: the queue stays shallow, the next look comes soon
+SHALLOW: Final = 20  # doorbells; whoever answers so many looks everywhere soon enough
+UNTOUCHED_SECONDS: Final = 2  # before a new file's own doorbell counts as lost
 
 
-def ring_for_waiting(resources: WorkerResources, doorbell: Doorbell) -> int:
-    """Ring for every store with waiting files; how many those were."""
+class Bell(Protocol):
+    def ring(self, store: StoreId, *, bulk: bool = False) -> None: ...
+    def waiting(self, queue: str) -> int: ...
+
+
+def ring_for_waiting(resources: WorkerResources, doorbell: Bell) -> int:
+    """Ring for every store with waiting files, as far as the queues are not full of rings; how many those were."""
     with resources.catalog.reading() as tx:
-        waiting = tx.claims.waiting(now=resources.now(), most=MOST_STORES)
+        waiting = tx.claims.waiting(now=resources.now(), untouched_seconds=UNTOUCHED_SECONDS, most=MOST_STORES)
+    if not waiting:
+        return 0
+    deaf = {bulk: doorbell.waiting(BULK if bulk else INTERACTIVE) > SHALLOW for bulk in (False, True)}
+    rung = 0
     for store in waiting:
-        doorbell.ring(store.store_id, bulk=store.files > 1)
-    return len(waiting)
+        bulk = store.files > 1
+        if not deaf[bulk]:
+            doorbell.ring(store.store_id, bulk=bulk)
+            rung += 1
+    return rung

@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from retrieval.jobs import INTERACTIVE, KEEP_UP, SWEEP, UPKEEP
+from retrieval.jobs import CLEAN_UP, INTERACTIVE, KEEP_UP, SWEEP, UPKEEP
 
 Timetable = dict[str, dict[str, object]]
 
+CLEAN_UP_SECONDS: Final = 6 * 3600  # a listing of the whole storage
 PATIENCE: Final = 2  # a message older than so many periods says nothing new
 
 
@@ -19,5 +20,6 @@ def timetable(sweep_seconds: int, upkeep_seconds: int) -> Timetable:
         for name, task, seconds, queue in (
             ("sweep", SWEEP, sweep_seconds, INTERACTIVE),
             ("keep up", KEEP_UP, upkeep_seconds, UPKEEP),
+            ("clean up", CLEAN_UP, CLEAN_UP_SECONDS, UPKEEP),
         )
     }

@@ -1,60 +1,108 @@
 """Celery's tasks: wrappers of a few lines around rooms that know nothing of Celery.
 
-Arguments are ids. A task may run twice, late, or beside its twin, to the same end.
+Arguments are ids. A task may run twice, late, or beside its twin, to the same end. None fails because of what
+passes by itself: the catalog knows what is to be done, and the sweeper rings again.
 """
 
-from dataclasses import replace
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from celery import Celery
 
+from retrieval.errors import RetrievalError
 from retrieval.ids import StoreId
-from retrieval.jobs import INDEX_WAITING, SWEEP, Doorbell
-from workers import pipeline, ringing
+from retrieval.jobs import CLEAN_UP, INDEX_WAITING, KEEP_UP, SWEEP, CeleryDoorbell
+from workers import pipeline, ringing, spool
 from workers.resources import WorkerResources
+from workers.upkeep import Upkeep
 
 FEW_FILES: Final = 8  # of an interactive claim: whoever comes next must not wait for hundreds
-FEW_BYTES: Final = 1 << 20
+FEW_BYTES: Final = 1 << 20  # larger files go to the bulk lane
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one worker process has open."""
+
+    resources: WorkerResources
+    doorbell: CeleryDoorbell
+    upkeep: Upkeep
+    answered: Path
 
 
 class Desk:
-    """One worker process's opened parts, from its start to its end."""
+    """A worker process's parts, from its start to its end."""
 
     def __init__(self) -> None:
-        self._resources: WorkerResources | None = None
-        self._doorbell: Doorbell | None = None
+        self._parts: Parts | None = None
 
-    def sit(self, resources: WorkerResources, doorbell: Doorbell) -> None:
-        self._resources, self._doorbell = resources, doorbell
+    def sit(self, parts: Parts) -> None:
+        self._parts = parts
 
     def leave(self) -> None:
-        self._resources = self._doorbell = None
+        self._parts = None
 
     @property
-    def resources(self) -> WorkerResources:
-        assert self._resources is not None, "a task ran in a process whose parts were never opened"
-        return self._resources
+    def parts(self) -> Parts:
+        assert self._parts is not None, "a task ran in a process whose parts were never opened"
+        return self._parts
 
-    @property
-    def doorbell(self) -> Doorbell:
-        assert self._doorbell is not None
-        return self._doorbell
+
+def index_waiting(store: StoreId, parts: Parts, *, bulk: bool) -> None:
+    """Work, then ring again if there was anything to do; hand what is too large for this lane to the other."""
+    resources, size = parts.resources, parts.resources.claim_size
+    if not bulk:
+        few = min(size.files, FEW_FILES)
+        size = replace(size, files=few, bytes=FEW_BYTES, largest_bytes=FEW_BYTES, fill=False)
+    if pipeline.index_waiting(store, resources, size, more=lambda: parts.doorbell.ring(store, bulk=True)):
+        parts.doorbell.ring(store, bulk=bulk)
+    elif not bulk:
+        with resources.catalog.reading() as tx:
+            larger = tx.claims.any_waiting(store, now=resources.now())
+        if larger:
+            parts.doorbell.ring(store, bulk=True)
+
+
+def keep_up(parts: Parts) -> None:
+    spool.empty(parts.answered)
+    parts.upkeep.tend()
+    parts.upkeep.expire()
+    parts.upkeep.sweep()
 
 
 def register(app: Celery, desk: Desk) -> None:
-    def index_waiting(store: str, bulk: bool = False) -> None:
-        size = desk.resources.claim_size
-        if not bulk:
-            size = replace(size, files=min(size.files, FEW_FILES), bytes=min(size.bytes, FEW_BYTES))
+    def indexing(store: str, bulk: bool = False) -> None:
+        try:
+            index_waiting(StoreId(store), desk.parts, bulk=bulk)
+        except RetrievalError as error:
+            log.warning("ingestion put off", extra={"store": store, "why": type(error).__name__})
 
-        def ring() -> None:
-            desk.doorbell.ring(StoreId(store), bulk=True)
+    def sweeping() -> None:
+        try:
+            ringing.ring_for_waiting(desk.parts.resources, desk.parts.doorbell)
+        except RetrievalError as error:
+            log.warning("sweep put off", extra={"why": type(error).__name__})
 
-        if pipeline.index_waiting(StoreId(store), desk.resources, size, more=ring):
-            desk.doorbell.ring(StoreId(store), bulk=bulk)
+    def keeping_up() -> None:
+        try:
+            keep_up(desk.parts)
+        except RetrievalError as error:
+            log.warning("upkeep put off", extra={"why": type(error).__name__})
 
-    def sweep() -> None:
-        ringing.ring_for_waiting(desk.resources, desk.doorbell)
+    def cleaning_up() -> None:
+        try:
+            desk.parts.upkeep.sweep_unknown()
+        except RetrievalError as error:
+            log.warning("upkeep put off", extra={"why": type(error).__name__})
 
-    for name, work in ((INDEX_WAITING, index_waiting), (SWEEP, sweep)):
+    for name, work in (
+        (INDEX_WAITING, indexing),
+        (SWEEP, sweeping),
+        (KEEP_UP, keeping_up),
+        (CLEAN_UP, cleaning_up),
+    ):
         app.task(name=name)(work)

@@ -18,7 +18,7 @@ from retrieval.catalog.rows import FailureCode
 from retrieval.errors import CatalogError, StorageFull, StorageUnavailable
 
 MOST_ATTEMPTS: Final = 5  # for troubles that should not happen at all
-MOST_DEATHS: Final = 3  # claims that ended with their worker
+MOST_DEATHS: Final = 6  # claims that ended with their worker: more than chance would let fall on one file
 FIRST_WAIT_SECONDS: Final = 1
 LONGEST_WAIT_SECONDS: Final = 60
 
@@ -50,6 +50,11 @@ def verdict(error: Exception, attempt: int) -> Verdict:
         return Retry(_wait_seconds(attempt))
     why = str(error) if isinstance(error, IngestError) else type(error).__name__
     return Fail(FailureCode.SERVER_ERROR, f"Given up after {attempt} attempts: {why}")
+
+
+def passes_by_itself(error: Exception) -> bool:
+    """Whether waiting is all that can be done, and no file is to blame."""
+    return isinstance(error, PASSING)
 
 
 def verdict_on_deaths(deaths: int) -> Fail | None:

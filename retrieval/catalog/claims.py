@@ -50,9 +50,18 @@ class Claims:
         self._connection = connection
 
     def claim(
-        self, store: StoreId, *, most: int, most_bytes: int, token: LeaseToken, now: int, lease_seconds: int
+        self,
+        store: StoreId,
+        *,
+        most: int,
+        most_bytes: int,
+        token: LeaseToken,
+        now: int,
+        lease_seconds: int,
+        largest_bytes: int | None = None,
     ) -> list[Claim]:
-        """Lease waiting files, those attached alone before those attached in bulk, the oldest first."""
+        """Lease waiting files, those attached alone before those attached in bulk, the oldest first. Files above
+        `largest_bytes` are left to others."""
         held = locked(self._connection, store)
         if held is None or store_from(held).status_at(now) is StoreStatus.EXPIRED:
             return []
@@ -75,6 +84,8 @@ class Claims:
             .order_by(entries.c.bulk, entries.c.serial)
             .limit(most)
         )
+        if largest_bytes is not None:
+            free = free.where(files.c.bytes <= largest_bytes)
         taken = _prefix(list(self._connection.execute(free)), most_bytes)
         if not taken:
             return []
@@ -182,6 +193,11 @@ class Claims:
         )
         move(self._connection, store, list(mine.values()), FileStatus.IN_PROGRESS, FileStatus.FAILED)
         return tuple(mine)
+
+    def any_waiting(self, store: StoreId, *, now: int) -> bool:
+        """Whether a claim would find anything, of whatever size."""
+        due = select(entries.c.serial).where(entries.c.store_id == store, _IN_PROGRESS, entries.c.leased_until <= now)
+        return self._connection.execute(due.limit(1)).first() is not None
 
     def waiting(self, *, now: int, untouched_seconds: int = 0, most: int = 1000) -> tuple[Waiting, ...]:
         """Stores for which somebody should ring: a file whose lease or pause is over, or that nobody has claimed

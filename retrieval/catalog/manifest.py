@@ -90,6 +90,11 @@ class Manifests:
             since=since,
         )
 
+    def model(self, store: StoreId) -> str | None:
+        """The embedding model of a store; None once nothing of the store is left."""
+        model: str | None = self._connection.execute(select(stores.c.model).where(stores.c.id == store)).scalar()
+        return model
+
     def segments(self, store: StoreId) -> tuple[SegmentRow, ...]:
         live = select(segments).where(segments.c.store_id == store, segments.c.removed_at.is_(None))
         return tuple(_segment(row) for row in self._connection.execute(live.order_by(segments.c.serial)))
