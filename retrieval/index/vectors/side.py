@@ -27,7 +27,7 @@ DEPTH: Final = 10  # recall is promised over so many hits
 WIDENING: Final = 4
 SAFE_DEVIATIONS: Final = 3.2  # measured: below, queries begin to miss rows, whatever the data and the filter
 FEWEST_CANDIDATES: Final = 300  # however few rows are selected
-FEW_ROWS: Final = 20_000  # of a store with split segments: scored one by one, since lists far away hold them too
+FEW_ROWS: Final = 12_000  # of a store with split segments: scored one by one, since lists far away hold them too
 
 Scored: TypeAlias = tuple[Rows, Matrix]  # ids and exact scores
 
