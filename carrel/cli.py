@@ -19,6 +19,7 @@ app.add_typer(model, name="model", help="The local embedding model.")
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="TOML file with settings; the environment wins over it.")
 ]
+TiedOption = Annotated[bool, typer.Option("--tied", hidden=True, help="End when standard input ends.")]
 
 
 def settings_or_exit(config: Path | None) -> Settings:
@@ -42,8 +43,9 @@ def serve(
 
 
 @app.command()
-def api(config: ConfigOption = None) -> None:
+def api(config: ConfigOption = None, tied: TiedOption = False) -> None:
     """Run one API process in the foreground."""
+    processes.tie(tied)
     processes.run_api(settings_or_exit(config))
 
 
@@ -52,14 +54,17 @@ def worker(
     config: ConfigOption = None,
     queues: Annotated[str, typer.Option(help="Queues to serve, by commas.")] = "interactive,bulk,upkeep",
     concurrency: Annotated[int, typer.Option(help="Worker processes; 0: one per processor.")] = 0,
+    tied: TiedOption = False,
 ) -> None:
     """Run one worker in the foreground."""
+    processes.tie(tied)
     processes.run_worker(settings_or_exit(config), queues, concurrency)
 
 
 @app.command()
-def beat(config: ConfigOption = None) -> None:
+def beat(config: ConfigOption = None, tied: TiedOption = False) -> None:
     """Run the timetable in the foreground; one is enough, two do no harm."""
+    processes.tie(tied)
     processes.run_beat(settings_or_exit(config))
 
 

@@ -2,7 +2,10 @@
 
 import functools
 import os
+import signal
 import sys
+import threading
+import time
 from typing import Final
 
 import typer
@@ -16,7 +19,23 @@ from retrieval.api.app import create_app
 from retrieval.api.service import open_service
 from workers.app import create_worker_app
 
+LAST_SECONDS: Final = 10.0  # for an orderly end without a parent
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def tie(tied: bool) -> None:
+    """End with the parent, also when it is killed and can tell nobody: its end of our standard input closes then."""
+    if not tied:
+        return
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LAST_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=wait, name="tied to the parent", daemon=True).start()
 
 
 def run_api(settings: Settings) -> None:

@@ -1,7 +1,8 @@
 """One command for the whole service on one machine: starts API, workers and beat, restarts what dies, ends cleanly.
 
-The data folder is locked while the service runs, so a second start on it is refused. A child that keeps dying is
-restarted ever more slowly. Ctrl-C or SIGTERM ends all of them: first a request, then, after a while, a kill.
+The data folder is locked while the service or any part of it runs, so a second start on it is refused. A child that
+keeps dying is restarted ever more slowly. Ctrl-C or SIGTERM ends all of them: first a request, then, after a while,
+a kill. Should the supervisor itself be killed, its children see their standard input end, and end too.
 """
 
 import fcntl
@@ -33,6 +34,8 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 HEALTHY_SECONDS: Final = 30.0  # who ran so long starts from the shortest pause again
 GRACE_SECONDS: Final = 15.0  # between asking a child to end and ending it
 START_SECONDS: Final = 60.0
+LOCK_TRIES: Final = 8
+LOCK_PAUSE_SECONDS: Final = 0.25
 
 IN_USE: Final = 75  # the exit codes that systems know: try again later,
 BAD_SETTINGS: Final = 78  # and bad configuration
@@ -53,6 +56,7 @@ class Supervisor:
     settings: Settings
     environment: Mapping[str, str]
     children: list[Child]
+    lock: int = -1  # a descriptor that children inherit: while one of them lives, the folder is in use
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -84,7 +88,11 @@ class Supervisor:
         child.started_at = time.monotonic()
         # A session of its own: Ctrl-C reaches the supervisor alone, which then ends the others in order.
         child.process = subprocess.Popen(
-            [sys.executable, "-m", "carrel", *child.words], env=dict(self.environment), start_new_session=True
+            [sys.executable, "-m", "carrel", *child.words, "--tied"],
+            env=dict(self.environment),
+            start_new_session=True,
+            stdin=subprocess.PIPE,
+            pass_fds=(self.lock,),
         )
 
     def _end(self) -> None:
@@ -104,14 +112,14 @@ def serve(settings: Settings, config: Path | None) -> int:
     """The whole life of the service; the exit code."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     try:
-        with _alone(settings.data_dir):
-            return _serve(settings, config)
+        with _alone(settings.data_dir) as lock:
+            return _serve(settings, config, lock)
     except BlockingIOError:
         typer.echo(f"The data folder {settings.data_dir} is in use by another Carrel. Stop that one first.", err=True)
         return IN_USE
 
 
-def _serve(settings: Settings, config: Path | None) -> int:
+def _serve(settings: Settings, config: Path | None, lock: int) -> int:
     problem = _problem(settings)
     if problem is not None:
         typer.echo(problem, err=True)
@@ -130,6 +138,7 @@ def _serve(settings: Settings, config: Path | None) -> int:
             Child("worker for bulk", ("worker", *words, "--queues=bulk,upkeep", f"--concurrency={bulk}")),
             Child("beat", ("beat", *words)),
         ],
+        lock,
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: supervisor.stopping.set())
@@ -157,10 +166,18 @@ def _problem(settings: Settings) -> str | None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> Iterator[int]:
+    """Waits a moment for what is left of a supervisor that was killed."""
     with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        for remaining in range(LOCK_TRIES, -1, -1):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not remaining:
+                    raise
+                time.sleep(LOCK_PAUSE_SECONDS)
+        yield file.fileno()
 
 
 def _environment(settings: Settings) -> dict[str, str]:

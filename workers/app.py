@@ -5,8 +5,10 @@ When the worker is told to end, its children learn of it through one shared byte
 what they have not begun.
 """
 
+import logging
 import mmap
 import os
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,6 +21,8 @@ from celery.signals import worker_process_init, worker_process_shutdown, worker_
 
 from configs.settings import Settings
 from ingest.children import ChildPool
+from ingest.chunking.chunk import ChunkLimits
+from ingest.errors import IngestError
 from ingest.parsing.limits import Limits
 from retrieval.jobs import CeleryDoorbell, messenger
 from retrieval.resources import Resources, open_resources
@@ -31,6 +35,8 @@ from workers.upkeep import Upkeep, UpkeepLimits
 REMOTE_CALL_CHUNKS: Final = 4_096
 LOCAL_CALL_CHUNKS: Final = 512  # some ten seconds of one core: as long as an ending may have to wait
 HARD_LIMIT_SECONDS: Final = 6 * 3600  # five million tokens on a slow machine; the lease is renewed all the while
+
+log = logging.getLogger(__name__)
 
 
 def create_worker_app(settings: Settings) -> Celery:
@@ -73,6 +79,7 @@ def _open_in_children(app: Celery, desk: Desk, settings: Settings) -> None:
         index = IndexLimits(settings.search.code_from_rows, settings.search.recall_target)
         upkeep = Upkeep(resources.catalog, resources.storage, UpkeepLimits(index=index))
         desk.sit(Parts(resources, CeleryDoorbell(app), upkeep, spool_of(settings) / "done"))
+        threading.Thread(target=_warm, args=(resources, opened_here), name="warming", daemon=True).start()
 
     def closed(**_: object) -> None:
         desk.leave()
@@ -85,6 +92,15 @@ def _open_in_children(app: Celery, desk: Desk, settings: Settings) -> None:
     worker_process_init.connect(opened, weak=False)
     worker_process_shutdown.connect(closed, weak=False)
     worker_shutting_down.connect(told_to_end, weak=False)
+
+
+def _warm(resources: WorkerResources, opened: Resources) -> None:
+    """The first file should not wait for model and child to start."""
+    try:
+        opened.embedders.get(opened.embedders.default)
+        resources.children.prepare(b"warm", "warm.txt", ChunkLimits())
+    except IngestError as error:
+        log.warning("not warm", extra={"why": str(error)})
 
 
 def spool_of(settings: Settings) -> Path:
