@@ -20,7 +20,7 @@ from retrieval.catalog.rows import (
 )
 from retrieval.catalog.tables import codebooks, documents, indexes, segments, stores
 from retrieval.catalog.tally import slices
-from retrieval.catalog.values import attributes_from_json
+from retrieval.catalog.values import many_attributes_from_json
 from retrieval.catalog.vector_stores import locked, next_generation, no_such_store
 from retrieval.ids import FileId, SegmentId, StoreId, well_formed
 
@@ -129,14 +129,14 @@ class Manifests:
         wanted = select(*columns).where(documents.c.store_id == store, documents.c.changed > since)
         if not since:
             wanted = wanted.where(documents.c.living)
-        known: dict[str | None, Attributes] = {None: _NONE}  # the documents of a store often have few different ones
-        found = []
-        for number, file, name, text, living, changed in self._connection.execute(wanted.order_by(documents.c.number)):
-            attributes = known.get(text)
-            if attributes is None:
-                attributes = known[text] = attributes_from_json(text) or _NONE
-            found.append(DocumentRow(number, FileId(file), name, attributes, living, changed))
-        return tuple(found)
+        found = self._connection.execute(wanted.order_by(documents.c.number)).all()
+        texts = list({text for _, _, _, text, _, _ in found if text is not None})
+        attributes: dict[str | None, Attributes] = dict(zip(texts, many_attributes_from_json(texts), strict=True))
+        attributes[None] = _NONE
+        return tuple(
+            DocumentRow(number, FileId(file), name, attributes[text], living, changed)
+            for number, file, name, text, living, changed in found
+        )
 
     def loads(self, store: StoreId) -> tuple[SegmentLoad, ...]:
         """For each live segment how many documents and chunks of it live: what a merge would keep."""

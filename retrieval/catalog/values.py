@@ -33,6 +33,11 @@ def attributes_from_json(text: str | None) -> Attributes | None:
     return None if text is None else cast("Attributes", json.loads(text))
 
 
+def many_attributes_from_json(texts: Sequence[str]) -> list[Attributes]:
+    """`attributes_from_json` of many, read as one list: several times as fast as one by one."""
+    return cast("list[Attributes]", json.loads(f"[{','.join(texts)}]"))
+
+
 def text_map(text: str) -> dict[str, str]:
     return cast("dict[str, str]", json.loads(text))
 

@@ -64,16 +64,15 @@ class Column:
 
     def updated(self, positions: Sequence[int], values: Sequence[AttributeValue | None]) -> Self:
         """A version in which `values` stand at `positions` (ascending); None removes."""
-        kinds = np.empty(len(values), np.uint8)
-        numbers = np.empty(len(values), np.float64)
-        large = self.large
-        for index, (position, value) in enumerate(zip(positions, values, strict=True)):
-            kinds[index], numbers[index] = self._encode(value)
-            if position in large or (kinds[index] == WHOLE and abs(numbers[index]) >= EXACT_AS_FLOAT):
-                large = {key: whole for key, whole in large.items() if key != position}
-                if kinds[index] == WHOLE:
-                    large[position] = int(value or 0)
+        kinds = np.array([_kind(value) for value in values], np.uint8)
+        numbers = np.array([self._number(value) for value in values], np.float64)
         places = np.asarray(positions, np.int64)
+        large = self.large
+        rounded = np.flatnonzero((kinds == WHOLE) & (np.abs(numbers) >= EXACT_AS_FLOAT)).tolist()
+        if large or rounded:
+            replaced = set(positions)
+            large = {key: whole for key, whole in large.items() if key not in replaced}
+            large |= {positions[index]: int(values[index] or 0) for index in rounded}
         old = places < len(self.kinds)
         new_kinds = self.kinds.replaced(places[old], kinds[old])
         new_numbers = self.numbers.replaced(places[old], numbers[old])
@@ -86,14 +85,10 @@ class Column:
             new_kinds, new_numbers = new_kinds.appended(tail_kinds), new_numbers.appended(tail_numbers)
         return type(self)(new_kinds, new_numbers, self.dictionary, large)
 
-    def _encode(self, value: AttributeValue | None) -> tuple[int, float]:
-        if value is None:
-            return ABSENT, 0.0
-        if isinstance(value, bool):
-            return BOOLEAN, float(value)
+    def _number(self, value: AttributeValue | None) -> float:
         if isinstance(value, str):
-            return STRING, float(self.dictionary.code(value))
-        return (WHOLE, float(value)) if isinstance(value, int) else (FRACTION, value)
+            return float(self.dictionary.code(value))
+        return 0.0 if value is None else float(value)
 
     def value(self, position: int) -> AttributeValue | None:
         if position >= len(self.kinds):
@@ -151,6 +146,16 @@ class Column:
     @property
     def nbytes(self) -> int:
         return self.kinds.nbytes + self.numbers.nbytes
+
+
+def _kind(value: AttributeValue | None) -> int:
+    if isinstance(value, str):
+        return STRING
+    if value is None:
+        return ABSENT
+    if isinstance(value, bool):
+        return BOOLEAN
+    return WHOLE if isinstance(value, int) else FRACTION
 
 
 def _member(numbers: NDArray[np.float64], members: Sequence[float]) -> Mask:

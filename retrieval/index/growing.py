@@ -26,11 +26,13 @@ class _Buffer(Generic[Scalar]):
 class Growing(Generic[Scalar]):
     """One version: the first `length` values of a shared buffer."""
 
-    __slots__ = ("_buffer", "_length")
+    __slots__ = ("_buffer", "_length", "values")
 
     def __init__(self, buffer: _Buffer[Scalar], length: int) -> None:
         self._buffer = buffer
         self._length = length
+        self.values: NDArray[Scalar] = buffer.room[:length]
+        self.values.flags.writeable = False
 
     @classmethod
     def of(cls, values: NDArray[Scalar]) -> Self:
@@ -38,12 +40,6 @@ class Growing(Generic[Scalar]):
 
     def __len__(self) -> int:
         return self._length
-
-    @property
-    def values(self) -> NDArray[Scalar]:
-        view = self._buffer.room[: self._length]
-        view.flags.writeable = False
-        return view
 
     @property
     def nbytes(self) -> int:

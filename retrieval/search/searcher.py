@@ -18,6 +18,7 @@ from retrieval.catalog.rows import StoreGlance
 from retrieval.catalog.transaction import Catalog
 from retrieval.errors import CatalogError, NotAllowedNow, NotFound, SegmentDamaged
 from retrieval.ids import ProjectId, StoreId
+from retrieval.index.documents import Documents
 from retrieval.index.keyword import KeywordScores, score_keywords
 from retrieval.index.snapshot import Selected, Snapshot
 from retrieval.index.snapshots import Snapshots
@@ -33,6 +34,7 @@ from retrieval.search.ranking import (
     reranked,
 )
 from retrieval.search.remembered import Remembered
+from retrieval.segments.rows import StoredChunk
 from retrieval.segments.words import query_terms
 
 Vector = NDArray[np.float32]
@@ -97,7 +99,7 @@ class Searcher:
         passing = [item for item in ranked.items() if item[1].reranked >= query.score_threshold]
         passing.sort(key=lambda item: (-item[1].reranked, item[0]))
         found = time.perf_counter()
-        hits = tuple(_hit(snapshot, row, stages) for row, stages in passing[: query.limit])
+        hits = _hits(snapshot, passing[: query.limit])
         return Answer(
             hits,
             snapshot.generation,
@@ -182,10 +184,16 @@ def _candidates(snapshot: Snapshot, vector: Vector, near: VectorHits, words: Key
     return Candidates(segments, rows, by_vector, by_words)
 
 
-def _hit(snapshot: Snapshot, row: tuple[int, int], stages: StageScores) -> Hit:
-    chunk = snapshot.segments[row[0]].segment.chunk(row[1])
-    documents = snapshot.documents
-    place = int(documents.positions(np.array([chunk.document]))[0])
+def _hits(snapshot: Snapshot, ranked: Sequence[tuple[tuple[int, int], StageScores]]) -> tuple[Hit, ...]:
+    chunks = [snapshot.segments[segment].segment.chunk(row) for (segment, row), _ in ranked]
+    places = snapshot.documents.positions(np.array([chunk.document for chunk in chunks], np.int64)).tolist()
+    return tuple(
+        _hit(snapshot.documents, place, chunk, stages)
+        for place, chunk, (_, stages) in zip(places, chunks, ranked, strict=True)
+    )
+
+
+def _hit(documents: Documents, place: int, chunk: StoredChunk, stages: StageScores) -> Hit:
     return Hit(
         file_id=documents.file_id(place),
         filename=documents.filename(place),

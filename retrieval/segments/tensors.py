@@ -136,9 +136,16 @@ class MappedTensors:
         self._body = memoryview(self._map)[HEAD_BYTES : HEAD_BYTES + table.start]
         self._verified = bytearray(len(self._table))
         self._verified_view = np.frombuffer(self._verified, np.uint8)
+        self._tensors: dict[str, Tensor] = {}  # made once: a search asks for the same few again and again
 
     def tensor(self, name: str) -> Tensor:
         """The mapped tensor, not yet checked."""
+        known = self._tensors.get(name)
+        if known is None:
+            known = self._tensors[name] = self._made(name)
+        return known
+
+    def _made(self, name: str) -> Tensor:
         place = self.head.tensors[name]
         dtype = NUMPY_DTYPES[place.dtype]
         count = (place.stop - place.start) // dtype.itemsize
@@ -172,6 +179,7 @@ class MappedTensors:
             self._verify(block)
 
     def close(self) -> None:
+        self._tensors.clear()
         with suppress(BufferError):  # arrays taken from it hold the mapping; it goes with the last of them
             self._body.release()
             self._map.close()
