@@ -25,6 +25,7 @@ from retrieval.storage.objects import (
 
 INCOMING = ".incoming"
 
+_SWEPT_AWAY = 20  # times in a row that a sweep may come between making a folder and putting something in it
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -257,11 +258,13 @@ class FileDraft:
     def _place(self, target: Path, *, replace: bool) -> None:
         place = self._disk.rename if replace else self._disk.link
         try:
-            self._directory.ensure_folder(target.parent)
-            try:
-                place(self.path, target)
-            except FileNotFoundError:  # a sweep took the folder away while it was empty
-                self._directory.ensure_folder(target.parent)
-                place(self.path, target)
+            for last in (*(False,) * _SWEPT_AWAY, True):
+                try:
+                    self._directory.ensure_folder(target.parent)
+                    place(self.path, target)
+                    break
+                except FileNotFoundError:  # a sweep took the folder away while it was empty
+                    if last:
+                        raise
         except FileExistsError as error:
             raise ObjectExists(f"{target.relative_to(self._directory.root)}: exists already") from error
