@@ -21,6 +21,8 @@ CLOSE_WORDS = 3  # neighbours in the question this near in the text count as tog
 
 Scores = NDArray[np.float32]
 
+_NOWHERE: tuple[int, ...] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
@@ -64,14 +66,16 @@ class Rereader:
         share = sum(map(bool, found)) / len(found)
         if len(found) == 1:
             return share
-        together = sum(_close(left, right, folded) for left, right in pairwise(found))
+        together = sum(_close(left, right, folded) for left, right in pairwise(found) if left and right)
         return (share + together / (len(found) - 1)) / 2
 
 
-def _places(word: str, text: str) -> list[int]:
+def _places(word: str, text: str) -> Sequence[int]:
     """Where words of the text begin with `word`; a few are enough."""
-    places: list[int] = []
     at = text.find(word)
+    if at < 0:
+        return _NOWHERE
+    places: list[int] = []
     while at >= 0 and len(places) < MOST_PLACES:
         # Scripts without spaces have no word beginnings to hold on to.
         if at == 0 or not word.isascii() or not text[at - 1].isalnum():

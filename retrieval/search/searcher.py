@@ -95,7 +95,7 @@ class Searcher:
             for row, stages in _rank(snapshot, selected, query, text, vector):
                 best = ranked.get(row)
                 if best is None or stages.reranked > best.reranked:
-                    ranked[row] = replace(stages, question=question)
+                    ranked[row] = replace(stages, question=question) if question else stages
         passing = [item for item in ranked.items() if item[1].reranked >= query.score_threshold]
         passing.sort(key=lambda item: (-item[1].reranked, item[0]))
         found = time.perf_counter()
