@@ -13,7 +13,7 @@ from retrieval.search.passages import BEGINNING, Passage, Place
 
 MOST_CHUNKS: Final = 100
 
-_TOKEN: Final = re.compile(r"chunk_(\d{1,18})_(\d{1,18})\Z")
+_TOKEN: Final = re.compile(r"chunk_([0-9]{1,18})_([0-9]{1,18})\Z")
 
 
 class ChunkObject(BaseModel):
