@@ -50,7 +50,7 @@ class Swept:
     codebooks: int = 0
     blobs: int = 0
     parts: int = 0
-    leftovers: int = 0  # of writers that died
+    leftovers: int = 0  # of writers that died; by `Storage.sweep`, which walks all folders
 
 
 def expire(catalog: Catalog, now: int, grace: Grace | None = None) -> Expired:
@@ -85,7 +85,6 @@ def sweep_removed(catalog: Catalog, storage: Storage, now: int, grace: Grace | N
         _sweep_codebooks(catalog, storage, before),
         _sweep_blobs(catalog, storage, before),
         _sweep_parts(catalog, storage),
-        storage.sweep(),
     )
 
 

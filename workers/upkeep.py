@@ -6,7 +6,7 @@ cut off anywhere and may run beside its twin in another process.
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from retrieval.catalog.transaction import Catalog
@@ -19,6 +19,7 @@ from workers.merging import Merged, merge_store
 from workers.sweeping import Expired, Grace, Swept, expire, sweep_removed, sweep_unknown
 
 STORES_AT_ONCE: Final = 1_000
+LEFTOVERS_SECONDS: Final = 300  # between walks over the whole storage
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Upkeep:
         self._catalog = catalog
         self._storage = storage
         self._limits = limits or UpkeepLimits()
+        self._leftovers_swept_at = 0
         self._tended: dict[StoreId, int] = {}  # as many entries as there are stores in use
 
     def tend(self) -> Tended:
@@ -79,7 +81,13 @@ class Upkeep:
         return expire(self._catalog, self._catalog.now(), self._limits.grace)
 
     def sweep(self) -> Swept:
-        return sweep_removed(self._catalog, self._storage, self._catalog.now(), self._limits.grace)
+        """What may go now; every few minutes also what writers left that died."""
+        now = self._catalog.now()
+        swept = sweep_removed(self._catalog, self._storage, now, self._limits.grace)
+        if now - self._leftovers_swept_at < LEFTOVERS_SECONDS:
+            return swept
+        self._leftovers_swept_at = now
+        return replace(swept, leftovers=self._storage.sweep())
 
     def sweep_unknown(self) -> int:
         return sweep_unknown(self._catalog, self._storage, self._catalog.now(), self._limits.grace)

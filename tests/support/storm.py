@@ -151,6 +151,7 @@ def _upkeep(shelf: Shelf, report: Storm) -> Callable[[], None]:
         report.segments_merged += upkeep.tend().merged.segments
         swept = sweep_removed(shelf.catalog, shelf.storage, shelf.catalog.now() + 1, NO_GRACE)
         report.segments_swept += swept.segments
+        shelf.storage.sweep()
 
     return act
 
