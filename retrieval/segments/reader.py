@@ -88,9 +88,9 @@ class Segment:
     def chunk(self, row: int) -> StoredChunk:
         if not 0 <= row < self.row.rows:
             raise IndexError(f"segment {self.row.id} has {self.row.rows} rows, not {row}")
-        fields = [int(field) for field in self._slice(layout.ROWS, row, row + 1)[0]]
+        fields: list[int] = self._slice(layout.ROWS, row, row + 1)[0].tolist()
         return StoredChunk(
-            document=int(self.document_of(np.array([row]))[0]),
+            document=int(self.runs.numbers[self.runs.starts.searchsorted(row, side="right") - 1]),
             ordinal=fields[layout.ORDINAL],
             start=fields[layout.START],
             end=fields[layout.END],
@@ -109,6 +109,8 @@ class Segment:
         return self._piece(layout.STRINGS, layout.STRING_OFFSETS, number).tobytes().decode() if number else ""
 
     def path(self, number: int) -> tuple[str, ...]:
+        if not number:
+            return ()
         return tuple(self.string(int(part)) for part in self._piece(layout.PATHS, layout.PATH_OFFSETS, number))
 
     def rows(self, start: int, stop: int) -> NDArray[np.uint32]:
