@@ -5,14 +5,16 @@
 Every store is copied first, so that a kept one stays as it is; segments are linked, not copied.
 """
 
+import multiprocessing
 import os
 import shutil
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from statistics import median
 
@@ -31,6 +33,8 @@ APPENDS = 50
 APPENDED_ROWS = 100
 UNMERGED = 200
 BUSY_SECONDS = 10.0
+MERGED_EVERY = 20  # appends
+PAUSE_SECONDS = 0.1  # between appends
 
 
 def run(arguments: list[str]) -> Iterator[Figure]:
@@ -115,49 +119,57 @@ def _unmerged(name: str, shelf: Shelf, store: StoreId, width: int) -> Iterator[F
 
 
 def _busy(name: str, shelf: Shelf, store: StoreId, width: int) -> Iterator[Figure]:
-    """Search while another thread appends and merges; every row appended before a search must be in it, once."""
+    """Search while another process appends and merges; every row appended before a search must be in it, once."""
     asker, queries = Asker(shelf, store), mixture(200, width, 2)
     quiet = timing(asker.ask, queries)
-    stop, failed, done = threading.Event(), [], []
-
-    def work() -> None:
-        try:
-            for rows in _batches(10_000, width, 13):
-                if stop.is_set():
-                    return
-                [file] = shelf.add(store, [File(len(rows))], rows)
-                done.append((file, rows[3]))
-                if len(done) % 20 == 0:
-                    merge_store(store, shelf.catalog, shelf.storage)
-        except BaseException as error:
-            failed.append(error)
-            raise
-
-    thread = threading.Thread(target=work)
-    thread.start()
+    context = multiprocessing.get_context("spawn")
+    near, far = context.Pipe()
+    stop = context.Event()
+    writer = context.Process(target=_write, args=(shelf.folder, store, width, far, stop), daemon=True)
+    writer.start()
+    near.recv()
+    done: list[tuple[str, Matrix]] = []
     taken, missing, double, asked = [], 0, 0, 0
     end = time.perf_counter() + BUSY_SECONDS
-    while time.perf_counter() < end and not failed:
+    while time.perf_counter() < end and writer.is_alive():
         started = time.perf_counter()
         asker.ask(queries[asked % len(queries)])
         taken.append(time.perf_counter() - started)
         asked += 1
+        while near.poll():
+            done.append(near.recv())
         if done:
             file, row = done[-1]
             hits = asker.ask(row).hits
             missing += file not in {hit.file_id for hit in hits}
             double += max(Counter((hit.file_id, hit.ordinal) for hit in hits).values()) > 1
+    failed = not writer.is_alive()
     stop.set()
-    thread.join()
+    while near.poll(1):
+        near.recv()
+    writer.join(10)
     p50, p95 = float(np.quantile(taken, 0.5)) * 1e6, float(np.quantile(taken, 0.95)) * 1e6
     label = f"{name}: while {len(done)} appends and merges run"
     ratio = p95 / quiet.p95_us
     yield Figure(f"{label}, search p95", p95, "us", "quiet p95", ratio, "≤ 1.5", ratio <= 1.5)
     yield Figure(f"{label}, search p50", p50, "us", "quiet p50", p50 / quiet.median_us)
-    wrong = missing + double + len(failed)
-    yield Figure(
-        f"{label}: missing, double, failed", f"{missing}, {double}, {len(failed)}", "", "", None, "0", not wrong
-    )
+    wrong = missing + double + failed
+    yield Figure(f"{label}: missing, double, failed", f"{missing}, {double}, {failed:d}", "", "", None, "0", not wrong)
+
+
+def _write(folder: Path, store: StoreId, width: int, pipe: Connection, stop: Event) -> None:
+    """Append until told to stop, and merge as a worker would."""
+    with Shelf(folder, width) as shelf:
+        batches = _batches(500, width, 13)
+        pipe.send("open")
+        for count, rows in enumerate(batches, 1):
+            if stop.is_set():
+                return
+            [file] = shelf.add(store, [File(len(rows))], rows)
+            pipe.send((file, rows[3]))
+            if not count % MERGED_EVERY:
+                merge_store(store, shelf.catalog, shelf.storage)
+            time.sleep(PAUSE_SECONDS)
 
 
 def _batches(count: int, width: int, seed: int) -> list[Matrix]:
