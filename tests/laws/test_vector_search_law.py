@@ -191,20 +191,32 @@ def test_a_codebook_serves_ten_times_the_rows_it_was_trained_on_after_a_new_cali
     assert recall(side.with_effort(effort), _vectors.mixture(100, 48, 5)) >= 0.985
 
 
-def test_a_filter_that_follows_the_vectors_is_answered_from_a_split_segment_as_well_as_any() -> None:
+def split_side() -> tuple[VectorSide, Matrix, Masks]:
+    """A split segment, its rows, and a filter that follows the vectors: the rows around one of them."""
     rows = _vectors.mixture(40_000, 256, 8)
     codebook = train_codebook(rows, version=1)
     codes = encode_segment(codebook, rows, lists=64)
-    side = VectorSide.empty(256, codebook).with_segments([SegmentVectors(rows, codes)])
-    side = side.with_effort(Effort(600, 350))
+    side = VectorSide.empty(256, codebook, Effort(600, 350)).with_segments([SegmentVectors(rows, codes)])
     nearness = rows @ rows[17]
-    cluster: Masks = [nearness >= np.partition(nearness, -25_000)[-25_000]]
+    return side, rows, [nearness >= np.partition(nearness, -25_000)[-25_000]]
+
+
+def test_a_filter_that_follows_the_vectors_is_answered_from_a_split_segment_as_well_as_any() -> None:
+    side, rows, cluster = split_side()
+    assert cluster[0] is not None
+    assert recall(side, _vectors.mixture(60, 256, 10), cluster) >= 0.98
+    assert recall(side, rows[cluster[0]][:60], [~cluster[0]]) >= 0.97
+
+
+@pytest.mark.xfail(
+    strict=True, reason="lists that were not visited are never doubted: docs/decisions/0003, known limits"
+)
+@pytest.mark.parametrize("filtered", [False, True])
+def test_queries_unlike_anything_stored_are_answered_from_a_split_segment_as_well_as_any(filtered: bool) -> None:
+    side, rows, cluster = split_side()
     opposite = np.ascontiguousarray(_vectors.mixture(40, 256, 9) * 0.3 - rows[17:18])
     opposite /= np.linalg.norm(opposite, axis=1, keepdims=True)
-    assert recall(side, _vectors.mixture(60, 256, 10), cluster) >= 0.98
-    assert recall(side, opposite, cluster) >= 0.95  # nobody asks for the opposite of what is stored
-    elsewhere: Masks = [~cluster[0]]
-    assert recall(side, rows[cluster[0]][:60], elsewhere) >= 0.97
+    assert recall(side, opposite, cluster if filtered else None) >= 0.97
 
 
 @given(data=st.data())
