@@ -125,7 +125,7 @@ def test_chunks_are_listed_by_filter_without_a_question(shelf: Shelf, wanted: di
     assert {chunk["filename"] for chunk in answer["data"]} == names
 
 
-def test_a_filter_a_thousand_deep_is_decided(shelf: Shelf) -> None:
+def test_a_deeply_nested_filter_is_decided(shelf: Shelf) -> None:
     wanted: dict[str, Any] = {"type": "eq", "key": "kind", "value": "ship"}
     for _ in range(300):
         wanted = {"type": "and", "filters": [wanted]}
