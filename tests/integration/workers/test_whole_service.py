@@ -1,0 +1,121 @@
+"""`carrel serve` as people run it: over a folder alone, and over PostgreSQL and Redis; used, killed, started again."""
+
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import openai
+import psutil
+import pytest
+
+from tests.support.whole import Redis, Whole, installed, pause, settled
+
+FILES = 40
+
+
+@pytest.fixture(params=["a folder alone", "PostgreSQL and Redis"])
+def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Whole]:
+    environment = {}
+    if request.param != "a folder alone":
+        redis: Redis = request.getfixturevalue("redis")
+        redis.flush()
+        environment = {
+            "CARREL_CATALOG_URL": request.getfixturevalue("postgres_url"),
+            "CARREL_BROKER_URL": redis.url,
+        }
+    with installed(tmp_path / "data", environment) as made:
+        made.start()
+        yield made
+
+
+def pages(count: int) -> list[tuple[str, bytes]]:
+    return [(f"page{number}.txt", f"Page {number} tells of thing{number}.".encode()) for number in range(count)]
+
+
+def uploaded(client: openai.OpenAI, count: int) -> list[str]:
+    return [client.files.create(file=page, purpose="assistants").id for page in pages(count)]
+
+
+def assert_each_is_found_once(client: openai.OpenAI, store: str, count: int) -> None:
+    found = [hit.filename for hit in client.vector_stores.search(store, query="tells of thing", max_num_results=50)]
+    assert sorted(found) == sorted(name for name, _ in pages(count))
+
+
+def test_it_serves_survives_and_ends(whole: Whole, redis: Redis) -> None:
+    """One start for all of it: a start takes longer than everything else."""
+    client = whole.client()
+    store = client.vector_stores.create().id
+    batch = client.vector_stores.file_batches.upload_and_poll(store, files=pages(3))
+    assert batch.file_counts.completed == 3
+
+    # Workers are killed at odd moments while files come in.
+    chance = random.Random(1)
+    store = client.vector_stores.create().id
+    files = uploaded(client, FILES)
+    for number, file in enumerate(files):
+        client.vector_stores.files.create(vector_store_id=store, file_id=file)
+        if number % 10 == 5 and (workers := whole.workers()):
+            chance.choice(workers).kill()
+    assert settled(client, store).file_counts.completed == FILES
+    assert_each_is_found_once(client, store, FILES)
+
+    # The whole of it is killed in the middle of a batch, and started again.
+    store = client.vector_stores.create().id
+    client.vector_stores.file_batches.create(store, file_ids=files)
+    whole.kill_all()
+    if "CARREL_BROKER_URL" in whole.environment:
+        redis.kill()
+        redis.start()
+        redis.flush()  # doorbells are never all there is
+    whole.start()
+    assert settled(client, store).file_counts.completed == FILES
+    assert_each_is_found_once(client, store, FILES)
+
+    below = whole.processes()[1:]
+    assert whole.stop() == 0
+    assert not psutil.wait_procs(below, timeout=10)[1]
+
+
+def test_a_folder_is_served_once_and_a_killed_supervisor_takes_its_children_along(tmp_path: Path) -> None:
+    with installed(tmp_path / "data") as whole:
+        whole.start()
+        second = Whole(whole.folder).launch()
+        assert second.wait(60) == 75
+        assert "in use by another Carrel" in (whole.folder / "log").read_text()
+
+        below = whole.processes()[1:]
+        assert whole.process is not None
+        whole.process.kill()
+        whole.process.wait()
+        assert not psutil.wait_procs(below, timeout=30)[1]
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{whole.url}/healthz")
+        whole.start()
+        assert whole.stop() == 0
+
+
+def test_a_part_that_dies_is_started_again(tmp_path: Path) -> None:
+    with installed(tmp_path / "data") as whole:
+        whole.start()
+        for part in psutil.Process(whole.process.pid if whole.process else 0).children():
+            part.kill()
+        client = whole.client()
+        for _ in range(600):
+            try:
+                store = client.vector_stores.create().id
+                break
+            except openai.APIConnectionError:
+                pause(0.1)
+        batch = client.vector_stores.file_batches.upload_and_poll(store, files=pages(2))
+        assert batch.file_counts.completed == 2
+
+
+def test_a_port_in_use_is_said_at_once(tmp_path: Path) -> None:
+    with installed(tmp_path / "one") as first:
+        first.start()
+        other = Whole(tmp_path / "two", port=first.port)
+        process: subprocess.Popen[bytes] = other.launch()
+        assert process.wait(60) == 78
+        assert "CARREL_PORT" in (other.folder / "log").read_text()
