@@ -1,0 +1,146 @@
+"""Ingestion end to end: small files in bulk, how full embedding calls are, and one very long document.
+
+    python -m benchmarks ingest [--files 10000] [--provider hashed|local] [--tokens 5000000]
+
+Inline: the code that workers run, in one process with its parsing children, without HTTP and Celery.
+"""
+
+import argparse
+import random
+import resource
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benchmarks._library import Library
+from benchmarks.figure import Figure
+from ingest.embedding import CacheConfig, Embedded, Embedder, EmbedderConfig, ModelSpec, Purpose, open_embedder
+from retrieval.catalog.rows import FileStatus
+from retrieval.ids import FileId, StoreId
+from workers.merging import merge_store
+
+CALL = 4096
+WORDS_A_CHUNK = 420
+
+
+class Counted:
+    """Notes how many texts each call had, and the time in it; may give up in the middle, as a killed worker would."""
+
+    def __init__(self, inner: Embedder) -> None:
+        self._inner = inner
+        self.calls: list[int] = []
+        self.seconds = 0.0
+        self.stop_after = 1 << 60
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self._inner.spec
+
+    def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embedded:
+        if sum(self.calls) >= self.stop_after:
+            raise KeyboardInterrupt
+        begun = time.perf_counter()
+        made = self._inner.embed(texts, purpose=purpose)
+        self.seconds += time.perf_counter() - begun
+        self.calls.append(len(texts))
+        return made
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def run(arguments: list[str]) -> Iterable[Figure]:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks ingest")
+    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--provider", choices=("hashed", "local"), default="hashed")
+    parser.add_argument("--tokens", type=int, default=5_000_000, help="of the long document; 0: none")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args(arguments)
+    print(f"seed {given.seed}")
+    if given.files:
+        yield from _bulk(given.files, given.provider, given.seed)
+    if given.tokens:
+        yield from _long(given.tokens, given.seed)
+
+
+def _embedder(provider: str) -> Counted:
+    if provider == "hashed":
+        return Counted(open_embedder(EmbedderConfig(provider="hashed", model="hashed")))
+    config = EmbedderConfig(
+        provider="local", model="all-MiniLM-L6-v2", folder=Path("models"), cache=CacheConfig(folder=None, disk_bytes=0)
+    )
+    return Counted(open_embedder(config))
+
+
+def _words(chance: random.Random, count: int) -> str:
+    """Sentences of made-up words that a tokenizer cuts much as it cuts English."""
+    vocabulary = [f"{a}{b}" for a in ("river", "stone", "cloud", "paper", "light") for b in ("", "s", "ing", " of")]
+    return " ".join(chance.choices(vocabulary, k=count))
+
+
+def _bulk(count: int, provider: str, seed: int) -> Iterable[Figure]:
+    chance = random.Random(seed)
+    embedder = _embedder(provider)
+    with Library(embedder) as library:
+        store = library.new_store()
+        files = []
+        for number in range(count):
+            parts = [f"# Part {part} of {number}\n\n{_words(chance, WORDS_A_CHUNK)}." for part in range(2)]
+            files.append(library.upload(f"file{number}.md", "\n\n".join(parts).encode()))
+        library.attach(store, files)
+        begun = time.perf_counter()
+        library.ingest(store)
+        seconds = time.perf_counter() - begun
+        merge_store(store, library.catalog, library.storage)
+        merged = time.perf_counter() - begun - seconds
+        with library.catalog.reading() as tx:
+            segments = tx.manifests.segments(store)
+        chunks = sum(segment.rows for segment in segments)
+        rate, filled = chunks / seconds, sum(embedder.calls) / (len(embedder.calls) * CALL)
+        done = _completed(library, store, files)
+    yield Figure("files completed", done, "", f"of {count:,}", met=done == count)
+    yield Figure("chunks", chunks)
+    quick = (rate >= 1500) if provider == "hashed" else None
+    yield Figure("claim to searchable", rate, "chunks/s", target="1,500 with the hashed embedder", met=quick)
+    yield Figure("time outside the embedder", 1 - embedder.seconds / seconds, "share")
+    yield Figure(
+        "calls filled", filled, "share", f"{len(embedder.calls)} calls of {CALL}", target="0.9", met=filled > 0.9
+    )
+    yield Figure("merging", merged, "s")
+    yield Figure("live segments", len(segments), target="under 32", met=len(segments) < 32)
+    yield _memory("memory, with everything before")
+
+
+def _completed(library: Library, store: StoreId, files: Sequence[FileId]) -> int:
+    with library.catalog.reading() as tx:
+        rows = [tx.store_files.get(library.project, store, file) for file in files]
+    return sum(row.status is FileStatus.COMPLETED for row in rows)
+
+
+def _long(tokens: int, seed: int) -> Iterable[Figure]:
+    chance = random.Random(seed)
+    embedder = _embedder("hashed")
+    words = int(tokens * 0.6)
+    text = "\n\n".join(f"Section {at}. {_words(chance, 150)}." for at in range(words // 150))
+    with Library(embedder) as library:
+        store = library.new_store()
+        file = library.upload("long.txt", text.encode())
+        library.attach(store, [file])
+        begun = time.perf_counter()
+        library.ingest(store)
+        seconds = time.perf_counter() - begun
+        done = _completed(library, store, [file])
+        with library.catalog.reading() as tx:
+            chunks = sum(segment.rows for segment in tx.manifests.segments(store))
+            error = tx.store_files.get(library.project, store, file).last_error
+    if error is not None:
+        print(f"the long document failed: {error.message}")
+    yield Figure("long document", seconds, "s", f"{len(text):,} characters, {chunks:,} chunks", met=done == 1)
+    yield _memory("memory, with the long document")
+    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    yield Figure("largest child", child, "MiB", target="under 1,536", met=child < 1536)
+
+
+def _memory(name: str) -> Figure:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Figure(name, peak, "MiB", "peak", target="under 1,536", met=peak < 1536)
