@@ -140,7 +140,14 @@ def _lance(vectors: Matrix, shares: Matrix, folder: Path) -> Peer:
     built = time.perf_counter() - started
 
     def find(query: Matrix, share: float | None) -> list[int]:
-        asked = rows.search(query).distance_type("dot").nprobes(64).refine_factor(20).limit(DEPTH).select(["row"])
+        asked = (
+            rows.search(query)
+            .distance_type("dot")
+            .nprobes(64)
+            .refine_factor(20)
+            .limit(DEPTH)
+            .select(["row", "_distance"])
+        )
         if share is not None:
             asked = asked.where(f"share < {share}", prefilter=True)
         return [int(row) for row in asked.to_arrow()["row"].to_pylist()]

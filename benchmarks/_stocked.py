@@ -71,7 +71,7 @@ def options(name: str, arguments: Sequence[str], sizes: str, kinds: str) -> Iter
     parser.add_argument("--folder", type=Path, help="keeps what was made, for the next run")
     parser.add_argument("--text", type=Path, action="append", help="folders of documentation and sources")
     parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--text-rows", type=int, default=20_000, help="passages to embed; 100,000 take an hour")
+    parser.add_argument("--text-rows", type=int, default=20_480, help="passages to embed; 100,000 take an hour")
     parser.add_argument("--no-peers", action="store_true")
     given = parser.parse_args(arguments)
     pairs = tuple((int(rows), int(width)) for rows, width in (one.split("x") for one in given.sizes))

@@ -2,7 +2,7 @@
 
     python -m benchmarks search [ROWSxWIDTH ...] [--kinds mixture,hard,text] [--folder KEPT] [--no-peers] [--grown]
 
-`--grown` alone: recall after ten times as many rows were appended as the codebook was trained on.
+`--graphs` builds graphs of a million rows too. `--grown` alone: recall after ten times as many rows were appended as the codebook was trained on.
 """
 
 import tempfile
@@ -21,6 +21,7 @@ from benchmarks.figure import Figure
 
 RAW = "one-thread faiss.knn, same mapping"
 RAW_QUERIES = 30
+TARGETS_FROM = 100_000  # rows: below, what surrounds a search costs more than the search
 THREAD_SECONDS = 3.0
 MOST_FOR_GRAPHS = 200_000  # rows: a graph of a million takes many minutes to build
 TRAINED_ON, GROWN_BY = 20_000, 10
@@ -54,7 +55,8 @@ def _figures(at: Stocked, chosen: Options, *, graphs_too: bool) -> Iterator[Figu
     took = asker.timing(at.queries)
     goal = 0.15 if rows <= MOST_FOR_GRAPHS else 0.02 if side.is_split else 0.06
     ratio = took.median_us / raw.median_us
-    yield Figure(f"{at.name}: search p50", took.median_us, "us", RAW, ratio, f"≤ {goal}", ratio <= goal)
+    target = (f"≤ {goal}", ratio <= goal) if rows >= TARGETS_FROM else ("", None)
+    yield Figure(f"{at.name}: search p50", took.median_us, "us", RAW, ratio, *target)
     yield Figure(f"{at.name}: search p95", took.p95_us, "us", RAW, took.p95_us / raw.median_us)
     alone = timing(lambda query: side.search(query, 10), at.queries)
     yield Figure(f"{at.name}: of which the vector side", alone.median_us, "us", RAW, alone.median_us / raw.median_us)
