@@ -102,7 +102,6 @@ class TensorWriter:
                     self._filled = 0
             content = content[len(part) :]
 
-
     def _send(self, content: memoryview) -> None:
         if len(content) + len(self._waiting) <= _TOGETHER_BYTES:
             self._waiting += content
