@@ -5,14 +5,14 @@ Whatever was answered as done before the call is seen by it.
 
 from typing import Final
 
+import numpy as np
+
 from retrieval.catalog.rows import FileStatus, StoreFileRow, StoreRow, StoreStatus
 from retrieval.catalog.transaction import Catalog
 from retrieval.errors import NotAllowedNow
 from retrieval.ids import FileId, ProjectId, StoreId
 from retrieval.index.snapshot import Snapshot
 from retrieval.index.snapshots import Snapshots
-from retrieval.search.passages import chunks_of
-from retrieval.segments.rows import StoredChunk
 
 TRIES: Final = 4  # a file that is replaced while it is read is read again
 
@@ -24,10 +24,10 @@ def open_store(catalog: Catalog, snapshots: Snapshots, project: ProjectId, store
     return snapshots.at(store, row.generation)
 
 
-def read_file(
+def open_file(
     catalog: Catalog, snapshots: Snapshots, project: ProjectId, store: StoreId, file: FileId
-) -> tuple[StoreFileRow, list[StoredChunk], Snapshot]:
-    """All chunks of a file as searches find it now; one that searches do not find is refused with the reason."""
+) -> tuple[Snapshot, int]:
+    """A snapshot and the document in it that searches find for the file; without one, refused with the reason."""
     for _ in range(TRIES):
         with catalog.reading() as tx:
             entry = tx.store_files.get(project, store, file)
@@ -36,9 +36,8 @@ def read_file(
         if entry.live_document is None:
             break
         snapshot = snapshots.at(store, row.generation)
-        chunks = chunks_of(snapshot, entry.live_document)
-        if chunks:
-            return entry, chunks, snapshot
+        if snapshot.documents.living_at(np.array([entry.live_document]))[0]:
+            return snapshot, entry.live_document
     raise NotAllowedNow(_why_nothing(entry), param="file_id")
 
 

@@ -13,7 +13,7 @@ from retrieval.api.schemas.search import SearchPage, SearchRequest, search_page
 from retrieval.ids import FileId, StoreId
 from retrieval.search.filters import parse_filter
 from retrieval.search.passages import documents_allowed, passages
-from retrieval.search.reading import open_store, read_file
+from retrieval.search.reading import open_file, open_store
 
 router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}", tags=["search"])
 
@@ -54,8 +54,8 @@ def list_chunks_of_file(
 ) -> Response:
     """One file's chunks in reading order, with span, page, headings and size."""
     place = parse_token(after)
-    _, chunks, snapshot = read_file(
+    snapshot, document = open_file(
         resources.catalog, resources.snapshots, caller.project, StoreId(vector_store_id), FileId(file_id)
     )
-    found, more = passages(snapshot, np.array([chunks[0].document]), place, limit)
+    found, more = passages(snapshot, np.array([document]), place, limit)
     return json_answer(ChunkPage.of(found, has_more=more).model_dump())

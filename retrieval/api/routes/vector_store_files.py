@@ -21,8 +21,8 @@ from retrieval.api.schemas.vector_store_files import (
 )
 from retrieval.catalog.rows import FileStatus, StoreFileRow
 from retrieval.ids import FileId, StoreId
-from retrieval.search.passages import text_of
-from retrieval.search.reading import read_file
+from retrieval.search.passages import chunks_of, text_of
+from retrieval.search.reading import open_file
 
 router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}/files", tags=["vector store files"])
 
@@ -84,10 +84,10 @@ def detach_file(vector_store_id: str, file_id: str, caller: Writer, resources: R
 @router.get("/{file_id}/content", response_model=ContentPage)
 def get_content(vector_store_id: str, file_id: str, caller: Reader, resources: ResourcesDep) -> Response:
     """The parsed text in reading order, whole: the SDKs read one page only."""
-    _, chunks, _ = read_file(
+    snapshot, document = open_file(
         resources.catalog, resources.snapshots, caller.project, StoreId(vector_store_id), FileId(file_id)
     )
-    return json_answer(ContentPage.of(text_of(chunks)).model_dump())
+    return json_answer(ContentPage.of(text_of(chunks_of(snapshot, document))).model_dump())
 
 
 @router.post("/{file_id}/cancel", response_model=VectorStoreFileObject, tags=["extensions"])

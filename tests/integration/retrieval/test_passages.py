@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from retrieval.catalog.rows import Attachment, FileStatus, StaticChunking
+from retrieval.errors import NotAllowedNow
 from retrieval.ids import StoreId, new_segment_id
 from retrieval.index.snapshot import Snapshot
 from retrieval.search.filters import parse_filter
 from retrieval.search.passages import BEGINNING, Passage, Place, chunks_of, documents_allowed, passages
-from retrieval.search.reading import open_store, read_file
+from retrieval.search.reading import open_file, open_store
 from retrieval.segments.folding import fold_segments
 from tests.support.shelf import Book, Shelf
 
@@ -99,8 +101,31 @@ def test_folding_segments_moves_no_place(shelf: Shelf) -> None:
 def test_a_file_is_read_as_searches_find_it(shelf: Shelf) -> None:
     store = shelf.new_store()
     file = shelf.add(store, [Book(["one", "two"])])[0]
-    _, chunks, _ = read_file(shelf.catalog, shelf.snapshots, shelf.project, store, file)
-    assert [chunk.text for chunk in chunks] == ["one", "two"]
+    snapshot, document = open_file(shelf.catalog, shelf.snapshots, shelf.project, store, file)
+    assert [chunk.text for chunk in chunks_of(snapshot, document)] == ["one", "two"]
+
+
+def test_a_file_being_replaced_is_read_in_its_old_form_until_the_new_one_is_published(shelf: Shelf) -> None:
+    store = shelf.new_store()
+    book = Book(["old"])
+    file = shelf.add(store, [book])[0]
+    with shelf.catalog.transaction() as tx:
+        again = Attachment(file, None, StaticChunking(200, 0))
+        assert tx.store_files.attach(shelf.project, store, again, shelf.now).status is FileStatus.IN_PROGRESS
+    snapshot, document = open_file(shelf.catalog, shelf.snapshots, shelf.project, store, file)
+    assert [chunk.text for chunk in chunks_of(snapshot, document)] == ["old"]
+    claims = shelf.claim(store)
+    fresh = {file: Book(["new", "and longer"])}
+    shelf.publish(store, claims, fresh, shelf.write(store, claims, fresh))
+    snapshot, document = open_file(shelf.catalog, shelf.snapshots, shelf.project, store, file)
+    assert [chunk.text for chunk in chunks_of(snapshot, document)] == ["new", "and longer"]
+
+
+def test_a_file_that_was_never_ingested_is_refused_with_the_reason(shelf: Shelf) -> None:
+    store = shelf.new_store()
+    file = shelf.attach(store, [Book(["words"])])[0]
+    with pytest.raises(NotAllowedNow, match="still being processed"):
+        open_file(shelf.catalog, shelf.snapshots, shelf.project, store, file)
 
 
 def test_a_document_that_is_not_there_has_no_chunks(shelf: Shelf) -> None:
