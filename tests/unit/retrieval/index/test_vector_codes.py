@@ -118,7 +118,7 @@ def test_a_turn_keeps_every_inner_product() -> None:
 
 
 def test_large_segments_are_split_by_the_root_of_their_rows() -> None:
-    assert [lists_for(rows) for rows in (0, 199_999, 200_000, 1_000_000, 4_000_000)] == [1, 1, 512, 1024, 2048]
+    assert [lists_for(rows) for rows in (0, 1_000_000, 1_999_999, 2_000_000, 4_000_000)] == [1, 1, 1, 1024, 2048]
 
 
 def test_a_large_segment_is_split_only_where_its_rows_gather(monkeypatch: pytest.MonkeyPatch) -> None:
