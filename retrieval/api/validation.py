@@ -85,6 +85,8 @@ def _describe(error: Mapping[str, Any]) -> Problem:
         return Problem(f"Missing required parameter: {at}.", path, "missing_required_parameter")
     if kind == "extra_forbidden":
         return Problem(f"Unknown parameter: {at}.", path, "unknown_parameter")
+    if not path and isinstance(error.get("input"), bytes):  # whatever it is, nobody said that it was JSON
+        return Problem("The request body must be JSON: send 'Content-Type: application/json'.", None, None)
     if kind in _TYPES:
         return Problem(f"Invalid type for {at}: expected {_TYPES[kind]}.", path or None, "invalid_type")
     if kind == "string_unicode":

@@ -251,6 +251,13 @@ def test_what_is_no_json_is_refused(place: Place, body: bytes) -> None:
         assert_is("ErrorResponse", answer.json())
 
 
+@pytest.mark.parametrize("said", [None, "text/plain", "application/x-www-form-urlencoded"])
+def test_json_that_is_not_called_json_is_refused_with_the_way_out(place: Place, said: str | None) -> None:
+    headers = {} if said is None else {"content-type": said}
+    answer = place.http.post(STORES, content=b"{}", headers=headers)
+    assert "Content-Type: application/json" in refused(answer, 400, None, None)
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_json_does_not_have_are_refused(place: Place, number: str) -> None:
     at = f"/v1/vector_stores/{place.store}"
