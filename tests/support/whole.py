@@ -59,7 +59,7 @@ class Whole:
             "CARREL_WORKERS_SWEEP_SECONDS": "1",
         }
         clean = {name: value for name, value in os.environ.items() if not name.startswith("CARREL_")}
-        return clean | mine | self.environment
+        return clean | mine | dict(self.environment)
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Without waiting for it."""
