@@ -2,7 +2,8 @@
 
     python -m benchmarks search [ROWSxWIDTH ...] [--kinds mixture,hard,text] [--folder KEPT] [--no-peers] [--grown]
 
-`--graphs` builds graphs of a million rows too. `--grown` alone: recall after ten times as many rows were appended as the codebook was trained on.
+`--graphs` builds graphs of a million rows too. `--grown` alone: recall once a store has grown to ten times the rows
+that its codebook was trained on, and one row short of a new one.
 """
 
 import tempfile
@@ -111,17 +112,15 @@ def _graphs(at: Stocked, vectors: Matrix, truth: list[Matrix], ours_us: float) -
 
 
 def _grown(chosen: Options) -> Iterator[Figure]:
-    """Train on few, append ten times as many, code them with the old codebook, measure anew."""
+    """Train on few, append until ten times as many, coded with the old codebook, and measure."""
     for kind in [kind for kind in chosen.kinds if kind in KINDS]:
-        rows = KINDS[kind](TRAINED_ON * (GROWN_BY + 1), 384, 1)
+        rows = KINDS[kind](TRAINED_ON * GROWN_BY - 1, 384, 1)
         with tempfile.TemporaryDirectory(prefix="carrel-bench-") as folder, Shelf(Path(folder), 384) as shelf:
             store = shelf.new_store()
             for start in range(0, len(rows), TRAINED_ON):
                 some = rows[start : start + TRAINED_ON]
                 shelf.add(store, [File(len(some))], some)
-                last = start + TRAINED_ON >= len(rows)
-                if not start or not last:  # the last append would bring a new codebook: the old one is to be tried
-                    shelf.index(store)
+                shelf.index(store)
             asker, queries = Asker(shelf, store), queries_for(kind, rows, 200, 2)
             found = recall([asker.scores(query) for query in queries], list(truth_of(rows, queries)))
             trained = shelf.snapshot(store).side.codebook
