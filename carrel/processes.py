@@ -58,16 +58,20 @@ def run_api(settings: Settings) -> None:
 
 
 def run_worker(settings: Settings, queues: str, concurrency: int) -> None:
+    """One process by itself, or, over a broker that is a server, several below one that listens for them.
+
+    Over the spool a process works alone: several would wait for one lock, and one that is killed may hold it.
+    """
     configure()
-    app = create_worker_app(settings)
     count = concurrency or settings.workers.processes or os.cpu_count() or 1
+    alone = count == 1 or not settings.broker.url
+    app = create_worker_app(settings, alone=alone)
     app.worker_main(
         [
             "--quiet",
             "worker",
             f"--queues={queues}",
-            f"--concurrency={count}",
-            "--pool=prefork",
+            *(["--pool=solo"] if alone else ["--pool=prefork", f"--concurrency={count}"]),
             "--loglevel=WARNING",
             "--without-gossip",
             "--without-mingle",
@@ -79,7 +83,7 @@ def run_worker(settings: Settings, queues: str, concurrency: int) -> None:
 
 def run_beat(settings: Settings) -> None:
     configure()
-    app = create_worker_app(settings)
+    app = create_worker_app(settings, alone=True)
     app.Beat(loglevel="WARNING", quiet=True).run()
 
 

@@ -30,12 +30,14 @@ from retrieval.catalog.transaction import Catalog
 from retrieval.resources import catalog_url, embedder_config
 
 FIRST_PAUSE_SECONDS: Final = 0.5
-LONGEST_PAUSE_SECONDS: Final = 30.0
-HEALTHY_SECONDS: Final = 30.0  # who ran so long starts from the shortest pause again
+LONGEST_PAUSE_SECONDS: Final = 15.0
+HEALTHY_SECONDS: Final = 10.0  # who ran so long starts from the shortest pause again
 GRACE_SECONDS: Final = 15.0  # between asking a child to end and ending it
 START_SECONDS: Final = 60.0
 LOCK_TRIES: Final = 8
 LOCK_PAUSE_SECONDS: Final = 0.25
+
+BULK_WORDS: Final = ("--queues=bulk,upkeep", "--concurrency=1")
 
 IN_USE: Final = 75  # the exit codes that systems know: try again later,
 BAD_SETTINGS: Final = 78  # and bad configuration
@@ -135,7 +137,7 @@ def _serve(settings: Settings, config: Path | None, lock: int) -> int:
         [
             Child("api", ("api", *words)),
             Child("worker for single files", ("worker", *words, "--queues=interactive", "--concurrency=1")),
-            Child("worker for bulk", ("worker", *words, "--queues=bulk,upkeep", f"--concurrency={bulk}")),
+            *(Child(f"worker {number} for bulk", ("worker", *words, *BULK_WORDS)) for number in range(1, bulk + 1)),
             Child("beat", ("beat", *words)),
         ],
         lock,

