@@ -1,7 +1,6 @@
 """`carrel serve` as people run it: over a folder alone, and over PostgreSQL and Redis; used, killed, started again."""
 
 import random
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,28 +77,19 @@ def test_it_serves_survives_and_ends(whole: Whole, redis: Redis) -> None:
     assert not psutil.wait_procs(below, timeout=10)[1]
 
 
-def test_a_folder_is_served_once_and_a_killed_supervisor_takes_its_children_along(tmp_path: Path) -> None:
+def test_a_folder_and_a_port_are_served_once_and_whatever_dies_starts_again(tmp_path: Path) -> None:
     with installed(tmp_path / "data") as whole:
         whole.start()
         second = Whole(whole.folder).launch()
         assert second.wait(60) == 75
         assert "in use by another Carrel" in (whole.folder / "log").read_text()
 
-        below = whole.processes()[1:]
+        other = Whole(tmp_path / "other", port=whole.port)
+        assert other.launch().wait(60) == 78
+        assert "CARREL_PORT" in (other.folder / "log").read_text()
+
         assert whole.process is not None
-        whole.process.kill()
-        whole.process.wait()
-        assert not psutil.wait_procs(below, timeout=30)[1]
-        with pytest.raises(httpx.TransportError):
-            httpx.get(f"{whole.url}/healthz")
-        whole.start()
-        assert whole.stop() == 0
-
-
-def test_a_part_that_dies_is_started_again(tmp_path: Path) -> None:
-    with installed(tmp_path / "data") as whole:
-        whole.start()
-        for part in psutil.Process(whole.process.pid if whole.process else 0).children():
+        for part in psutil.Process(whole.process.pid).children():
             part.kill()
         client = whole.client()
         for _ in range(600):
@@ -111,11 +101,12 @@ def test_a_part_that_dies_is_started_again(tmp_path: Path) -> None:
         batch = client.vector_stores.file_batches.upload_and_poll(store, files=pages(2))
         assert batch.file_counts.completed == 2
 
-
-def test_a_port_in_use_is_said_at_once(tmp_path: Path) -> None:
-    with installed(tmp_path / "one") as first:
-        first.start()
-        other = Whole(tmp_path / "two", port=first.port)
-        process: subprocess.Popen[bytes] = other.launch()
-        assert process.wait(60) == 78
-        assert "CARREL_PORT" in (other.folder / "log").read_text()
+        # A supervisor that is killed can tell nobody; its children notice.
+        below = whole.processes()[1:]
+        whole.process.kill()
+        whole.process.wait()
+        assert not psutil.wait_procs(below, timeout=30)[1]
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{whole.url}/healthz")
+        whole.start()
+        assert whole.stop() == 0
