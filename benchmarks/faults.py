@@ -34,9 +34,10 @@ class Run:
         self.chance = chance
         self.documents = documents
         self.files: list[str] = []
+        self.stores: list[str] = []
 
     def fill(self) -> str:
-        """Upload everything, and attach it as one batch; the store."""
+        """Upload everything the first time, and attach it to a new store; the store."""
         client = self.whole.client()
         self.files = [
             client.files.create(file=(f"d{number}.md", self._content(number)), purpose="assistants").id
@@ -45,6 +46,7 @@ class Run:
         store = client.vector_stores.create().id
         for start in range(0, len(self.files), 500):
             client.vector_stores.file_batches.create(store, file_ids=self.files[start : start + 500])
+        self.stores.append(store)
         return store
 
     def _content(self, number: int) -> bytes:
@@ -68,14 +70,17 @@ class Run:
             pause(0.2)
         return found
 
-    def verdict(self, fault: str, store: str) -> Iterator[Figure]:
-        completed, failed, stuck = self.until_settled(store)
-        lost = self.documents - completed - stuck
-        yield Figure(
-            f"{fault} lost or failed", lost, "documents", f"of {self.documents}; {failed} failed", met=not lost
-        )
+    def verdict(self, fault: str) -> Iterator[Figure]:
+        failed = stuck = lost = double = missing = 0
+        for store in self.stores:
+            settled = self.until_settled(store)
+            failed, stuck = failed + settled[1], stuck + settled[2]
+            lost += self.documents - settled[0] - settled[2]
+            found = self._searched(store)
+            double, missing = double + found[0], missing + found[1]
+        among = f"of {len(self.stores)} x {self.documents}; {failed} failed"
+        yield Figure(f"{fault} lost or failed", lost, "documents", among, met=not lost)
         yield Figure(f"{fault} stuck", stuck, "documents", met=not stuck)
-        double, missing = self._searched(store)
         yield Figure(f"{fault} duplicated chunks", double, "chunks", met=not double)
         yield Figure(f"{fault} not found", missing, "documents", "of those asked for", met=not missing)
 
@@ -97,20 +102,19 @@ def _service(environment: Mapping[str, str] | None = None) -> Iterator[Whole]:
         whole.stop()
 
 
-def _meanwhile(run: Run, store: str, kills: int, act: Callable[[int], None]) -> int:
-    """Act at random moments until all is settled or done so often; how often that was."""
-    done = 0
-    while done < kills and run.progress(store)[2]:
+def _meanwhile(run: Run, kills: int, act: Callable[[int], None]) -> int:
+    """Act at random moments of ingestion; whenever all has settled, everything goes into another store."""
+    for done in range(kills):
+        if not run.stores or not run.progress(run.stores[-1])[2]:
+            run.fill()
         pause(run.chance.uniform(0.05, 0.5))
         act(done)
-        done += 1
-    return done
+    return kills
 
 
 def workers_killed(documents: int, kills: int, chance: random.Random) -> Iterator[Figure]:
     with _service() as whole:
         run = Run(whole, chance, documents)
-        store = run.fill()
 
         def kill(_: int) -> None:
             workers = whole.workers()
@@ -118,14 +122,13 @@ def workers_killed(documents: int, kills: int, chance: random.Random) -> Iterato
                 with suppress(psutil.NoSuchProcess):
                     chance.choice(workers).kill()
 
-        yield Figure("F1 workers killed", _meanwhile(run, store, kills, kill), "times")
-        yield from run.verdict("F1", store)
+        yield Figure("F1 workers killed", _meanwhile(run, kills, kill), "times")
+        yield from run.verdict("F1")
 
 
 def all_killed(documents: int, kills: int, chance: random.Random) -> Iterator[Figure]:
     with _service() as whole:
         run = Run(whole, chance, documents)
-        store = run.fill()
         starts: list[float] = []
 
         def kill(_: int) -> None:
@@ -133,10 +136,10 @@ def all_killed(documents: int, kills: int, chance: random.Random) -> Iterator[Fi
             whole.kill_all()
             starts.append(whole.start())
 
-        yield Figure("F2 everything killed", _meanwhile(run, store, max(1, kills // 5), kill), "times")
+        yield Figure("F2 everything killed", _meanwhile(run, max(1, kills // 5), kill), "times")
         if starts:
             yield Figure("F2 cold start, p95", sorted(starts)[int(0.95 * (len(starts) - 1))], "s")
-        yield from run.verdict("F2", store)
+        yield from run.verdict("F2")
 
 
 def redis_restarted(documents: int, kills: int, chance: random.Random) -> Iterator[Figure]:
@@ -145,7 +148,6 @@ def redis_restarted(documents: int, kills: int, chance: random.Random) -> Iterat
         stack.callback(redis.close)
         whole = stack.enter_context(_service({"CARREL_BROKER_URL": redis.url}))
         run = Run(whole, chance, documents)
-        store = run.fill()
 
         def restart(number: int) -> None:
             if number % 7 == 6:
@@ -154,8 +156,8 @@ def redis_restarted(documents: int, kills: int, chance: random.Random) -> Iterat
             pause(0.2)
             redis.start()
 
-        yield Figure("F5 Redis restarted", _meanwhile(run, store, max(1, kills // 25), restart), "times")
-        yield from run.verdict("F5", store)
+        yield Figure("F5 Redis restarted", _meanwhile(run, max(1, kills // 25), restart), "times")
+        yield from run.verdict("F5")
 
 
 def database_killed(documents: int, kills: int, chance: random.Random) -> Iterator[Figure]:
@@ -164,15 +166,14 @@ def database_killed(documents: int, kills: int, chance: random.Random) -> Iterat
         stack.callback(server.close)
         whole = stack.enter_context(_service({"CARREL_CATALOG_URL": server.create()}))
         run = Run(whole, chance, documents)
-        store = run.fill()
 
         def restart(_: int) -> None:
             server.kill()
             server.start()
             pause(2)
 
-        yield Figure("F6 PostgreSQL killed", _meanwhile(run, store, max(1, kills // 25), restart), "times")
-        yield from run.verdict("F6", store)
+        yield Figure("F6 PostgreSQL killed", _meanwhile(run, max(1, kills // 25), restart), "times")
+        yield from run.verdict("F6")
 
 
 def interfered(documents: int, kills: int, chance: random.Random) -> Iterator[Figure]:
