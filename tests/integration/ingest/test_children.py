@@ -72,10 +72,15 @@ def open_descriptors() -> int:
 
 
 def children_of(pid: int) -> set[int]:
-    with subprocess.Popen(["ps", "-A", "-o", "pid=,ppid="], stdout=subprocess.PIPE, text=True) as lister:
+    """The pool's children among a process's: the tests' own process may have servers of other tests below it."""
+    with subprocess.Popen(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], stdout=subprocess.PIPE, text=True) as lister:
         assert lister.stdout
-        pairs = [line.split() for line in lister.stdout]
-    return {int(child) for child, parent in pairs if int(parent) == pid} - {lister.pid}
+        rows = [line.split(None, 2) for line in lister.stdout]
+    return {
+        int(child)
+        for child, parent, words in rows
+        if int(parent) == pid and (ODD[-1] in words or "ingest.children.child" in words)
+    }
 
 
 def test_what_a_child_prepared_arrives_unchanged() -> None:

@@ -189,14 +189,16 @@ def test_connections_that_break_are_made_again(upstream: FakeUpstream, opened: C
     [
         {"retry_after": "120"},
         {"retry_after_ms": "120000"},
-        {"retry_after": format_datetime(datetime.now(UTC) + timedelta(seconds=120), usegmt=True)},
+        {"retry_after": "the date in two minutes"},
     ],
     ids=["seconds", "milliseconds", "date"],
 )
 def test_an_upstream_that_asks_for_more_than_our_patience_is_passed_on(
     upstream: FakeUpstream, opened: Callable[..., Embedder], headers: dict[str, str]
 ) -> None:
-    upstream.script = lambda asked: refusal(429, "slow down", **headers)
+    in_two_minutes = format_datetime(datetime.now(UTC) + timedelta(seconds=120), usegmt=True)
+    said = {name: in_two_minutes if "date" in value else value for name, value in headers.items()}
+    upstream.script = lambda asked: refusal(429, "slow down", **said)
     embedder = opened()
     with pytest.raises(EmbedderUnavailable, match="HTTP 429") as caught:
         embedder.embed(["a"])
