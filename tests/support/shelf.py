@@ -92,7 +92,7 @@ class Shelf:
 
     def attach(self, store: StoreId, books: Sequence[Book]) -> list[FileId]:
         """Make each book a file, unless it is one, and attach it."""
-        files = []
+        files: list[FileId] = []
         with self.catalog.transaction() as tx:
             for book in books:
                 file = book.file or new_file_id()

@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -97,6 +98,11 @@ def test_four_thousand_and_ninety_six_texts_are_one_call(
 def test_calls_stay_within_inputs_and_tokens_and_are_bounded_at_once(
     upstream: FakeUpstream, opened: Callable[..., Embedder]
 ) -> None:
+    def unhurried(asked: Asked) -> Reply:
+        time.sleep(0.02)  # so that calls have a chance to meet
+        return upstream.good_reply(asked.inputs)
+
+    upstream.script = unhurried
     limits = replace(QUICK, inputs_per_call=10, tokens_per_call=60, calls_at_once=3)
     texts = [f"word {number:04} word word" for number in range(200)]
     assert_right(upstream, texts, opened(limits).embed(texts).vectors)
