@@ -39,7 +39,7 @@ class Run:
     def fill(self) -> str:
         """Upload everything the first time, and attach it to a new store; the store."""
         client = self.whole.client()
-        self.files = [
+        self.files += [
             client.files.create(file=(f"d{number}.md", self._content(number)), purpose="assistants").id
             for number in range(len(self.files), self.documents)
         ]
