@@ -72,7 +72,7 @@ def open_descriptors() -> int:
 
 
 def children_of(pid: int) -> set[int]:
-    """The pool's children among a process's: the tests' own process may have servers of other tests below it."""
+    """The odd children of a process: the tests' own may have servers and pools of other tests below it."""
     with subprocess.Popen(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], stdout=subprocess.PIPE, text=True) as lister:
         assert lister.stdout
         rows = [line.split(None, 2) for line in lister.stdout]
