@@ -76,11 +76,7 @@ def children_of(pid: int) -> set[int]:
     with subprocess.Popen(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], stdout=subprocess.PIPE, text=True) as lister:
         assert lister.stdout
         rows = [line.split(None, 2) for line in lister.stdout]
-    return {
-        int(child)
-        for child, parent, words in rows
-        if int(parent) == pid and (ODD[-1] in words or "ingest.children.child" in words)
-    }
+    return {int(child) for child, parent, words in rows if int(parent) == pid and ODD[-1] in words}
 
 
 def test_what_a_child_prepared_arrives_unchanged() -> None:
