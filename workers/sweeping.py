@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeVar
 
+from retrieval import audit
 from retrieval.catalog.transaction import Catalog, Transaction
 from retrieval.errors import NotFound
 from retrieval.ids import StoreId
@@ -113,10 +114,13 @@ def _expire_files(catalog: Catalog, now: int) -> int:
         for file in files:
             try:
                 with catalog.transaction() as tx:
-                    tx.files.delete(file.project_id, file.id, now)
-                expired += 1
+                    left = tx.files.delete(file.project_id, file.id, now)
             except NotFound:
-                pass  # somebody else deleted it
+                continue  # somebody else deleted it
+            expired += 1
+            audit.purged(
+                audit.FILE_PURGED, "expires_after", project=file.project_id, file=file.id, stores=" ".join(left) or None
+            )
     return expired
 
 
@@ -125,7 +129,17 @@ def _expire_stores(catalog: Catalog, now: int) -> int:
     while stores := _listed(catalog, lambda tx: tx.stores.expiring(now, AT_ONCE)):
         for store in stores:
             with catalog.transaction() as tx:
-                expired += tx.stores.expire(store, now)
+                row = tx.stores.expire(store, now)
+            if row is not None:
+                expired += 1
+                audit.purged(
+                    audit.STORE_PURGED,
+                    "expires_after",
+                    project=row.project_id,
+                    store=row.id,
+                    files=row.counts.total,
+                    last_active_at=row.last_active_at,
+                )
     return expired
 
 

@@ -69,8 +69,8 @@ def index_waiting(store: StoreId, parts: Parts, *, bulk: bool) -> None:
 
 def keep_up(parts: Parts) -> None:
     spool.empty(parts.answered)
+    parts.upkeep.expire()  # first: what is due to go must not wait for merges
     parts.upkeep.tend()
-    parts.upkeep.expire()
     parts.upkeep.sweep()
 
 

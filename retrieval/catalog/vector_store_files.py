@@ -5,7 +5,7 @@ bring it to the state wished for; until that is published, the document that sea
 also where the attempt fails or is cancelled.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, insert, select, update
@@ -23,7 +23,7 @@ from retrieval.catalog.rows import (
 from retrieval.catalog.tables import batch_files, documents, entries, files, stores
 from retrieval.catalog.tally import move, slices
 from retrieval.catalog.values import attributes_from_json, attributes_to_json, chunking_columns, chunking_from_columns
-from retrieval.catalog.vector_stores import lock_active, locked, next_generation, no_such_store, note_use
+from retrieval.catalog.vector_stores import VectorStores, lock_active, locked, next_generation, no_such_store, note_use
 from retrieval.errors import NotFound
 from retrieval.ids import BatchId, FileId, ProjectId, StoreId, well_formed
 
@@ -285,6 +285,34 @@ class VectorStoreFiles:
 
     def delete(self, project: ProjectId, store: StoreId, file: FileId, now: int) -> None:
         detach(self._connection, store, [self._locked_entry(project, store, file)], now)
+
+    def wished_attributes(
+        self, project: ProjectId, store: StoreId, after: int, most: int
+    ) -> tuple[tuple[int, FileId, Attributes], ...]:
+        """(serial, file, attributes) of the store's files, whatever their status; page on `after` the last serial."""
+        VectorStores(self._connection).get(project, store)
+        wanted = select(entries.c.serial, entries.c.file_id, entries.c.attributes).where(
+            entries.c.store_id == store, entries.c.serial > after
+        )
+        found = self._connection.execute(wanted.order_by(entries.c.serial).limit(most))
+        return tuple((serial, FileId(file), attributes_from_json(text) or {}) for serial, file, text in found)
+
+    def delete_where(
+        self,
+        project: ProjectId,
+        store: StoreId,
+        wanted: Sequence[FileId],
+        chosen: Callable[[Sequence[Attributes]], Sequence[bool]],
+        now: int,
+    ) -> tuple[FileId, ...]:
+        """Take those of `wanted` out of the store whose attributes are still `chosen`, all in one generation."""
+        if locked(self._connection, store, project) is None:
+            raise no_such_store(store)
+        rows = list(_held(self._connection, store, wanted).values())
+        passed = chosen([attributes_from_json(row.attributes) or {} for row in rows])
+        leaving = [row for row, leaves in zip(rows, passed, strict=True) if leaves]
+        detach(self._connection, store, leaving, now)
+        return tuple(FileId(row.file_id) for row in leaving)
 
     def cancel(self, project: ProjectId, store: StoreId, file: FileId, now: int) -> StoreFileRow:
         """Stop work on a file; one that has settled stays as it is."""

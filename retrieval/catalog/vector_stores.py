@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, exists, insert, or_, select, update
 
 from retrieval.catalog.paging import PageQuery, page, remember_place
+from retrieval.catalog.retention import RETENTION, agreed_days, retention_days
 from retrieval.catalog.rows import Page, StoreRow, StoreStatus
 from retrieval.catalog.tables import codebooks, documents, entries, indexes, segments, stores
 from retrieval.catalog.tally import counts_of
@@ -129,12 +130,25 @@ def note_use(connection: Connection, store: StoreId, now: int, *, at_least_secon
     return moved.rowcount > 0
 
 
+def _kept_for(found: StoreRow, changes: StoreChanges) -> int | Keep | None:
+    """How long the store is kept from now on: `retention` in new metadata counts as its policy, and takes the policy
+    along when it goes."""
+    if isinstance(changes.metadata, Keep):
+        if not isinstance(changes.expires_days, Keep) and RETENTION in found.metadata:
+            agreed_days(found.metadata, changes.expires_days or 0)
+        return changes.expires_days
+    if not isinstance(changes.expires_days, Keep):
+        return agreed_days(changes.metadata, changes.expires_days)
+    days = retention_days(changes.metadata)
+    return Keep.AS_IS if days is None and RETENTION not in found.metadata else days
+
+
 class VectorStores:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def add(self, project: ProjectId, store: NewStore, now: int) -> StoreRow:
-        days = store.expires_days
+        days = agreed_days(store.metadata or {}, store.expires_days)
         self._connection.execute(
             insert(stores).values(
                 id=store.id,
@@ -185,7 +199,7 @@ class VectorStores:
             values["name"] = storable(changes.name, "name")
         if not isinstance(changes.metadata, Keep):
             values["metadata"] = to_json(dict(changes.metadata))
-        days = changes.expires_days
+        days = _kept_for(found, changes)
         if not isinstance(days, Keep):
             if found.status_at(now) is StoreStatus.EXPIRED:
                 raise NotAllowedNow(f"Vector store {store} has expired.", param="expires_after")
@@ -218,15 +232,16 @@ class VectorStores:
         )
         return tuple(StoreId(store) for store in self._connection.execute(due).scalars())
 
-    def expire(self, store: StoreId, now: int) -> bool:
-        """Settle an expiry that is due: nothing is searched or ingested any more. `purge` then takes its files out."""
+    def expire(self, store: StoreId, now: int) -> StoreRow | None:
+        """Settle an expiry that is due: nothing is searched or ingested any more. `purge` then takes its files out.
+        The store as it was, or None where nothing was to be done."""
         row = locked(self._connection, store)
         if row is None or row.expired_at is not None or row.expires_at is None or row.expires_at > now:
-            return False
+            return None
         self._connection.execute(update(stores).where(stores.c.id == store).values(expired_at=now))
         next_generation(self._connection, store)
         self._remove_derived(store, now)
-        return True
+        return store_from(row)
 
     def _remove_derived(self, store: StoreId, now: int) -> None:
         for table in (segments, indexes, codebooks):

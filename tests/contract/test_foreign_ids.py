@@ -23,6 +23,9 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/v1/vector_stores/{vector_store_id}/search"): {"query": "words"},
     ("POST", "/v1/vector_stores/{vector_store_id}/chunks"): {},
     ("POST", "/v1/vector_stores/{vector_store_id}/files"): {"file_id": "{file_id}"},
+    ("POST", "/v1/vector_stores/{vector_store_id}/files/delete"): {
+        "filters": {"type": "eq", "key": "stolen", "value": True}
+    },
     ("POST", "/v1/vector_stores/{vector_store_id}/files/{file_id}"): {"attributes": {"stolen": True}},
     ("POST", "/v1/vector_stores/{vector_store_id}/file_batches"): {"file_ids": ["{file_id}"]},
     ("POST", "/v1/uploads/{upload_id}/complete"): {"part_ids": ["{part_id}"]},

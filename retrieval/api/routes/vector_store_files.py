@@ -9,6 +9,7 @@ from retrieval.api.answers import json_answer
 from retrieval.api.dependencies import Reader, ResourcesDep, ServiceDep, Writer
 from retrieval.api.paging import PageDep, envelope
 from retrieval.api.polling import with_poll_hint
+from retrieval.api.schemas.matching_files import DeleteMatching, FilesDeleted
 from retrieval.api.schemas.vector_store_files import (
     AttachFile,
     ContentPage,
@@ -21,6 +22,7 @@ from retrieval.api.schemas.vector_store_files import (
 )
 from retrieval.catalog.rows import FileStatus, StoreFileRow
 from retrieval.ids import FileId, StoreId
+from retrieval.search.matching import delete_matching, files_matching
 from retrieval.search.passages import chunks_of, text_of
 from retrieval.search.reading import open_file
 
@@ -30,6 +32,18 @@ router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}/files", tags=["ve
 def _answer(row: StoreFileRow) -> Response:
     answer = json_answer(VectorStoreFileObject.of(row).model_dump())
     return with_poll_hint(answer, int(row.status is FileStatus.IN_PROGRESS))
+
+
+@router.post("/delete", response_model=FilesDeleted, tags=["extensions"])
+def delete_matching_files(
+    vector_store_id: str, body: DeleteMatching, caller: Writer, resources: ResourcesDep
+) -> Response:
+    """Take every file out of the store whose attributes a filter allows, whatever its status; the files stay."""
+    store, wanted = StoreId(vector_store_id), body.wanted()
+    matching = files_matching(resources.catalog, caller.project, store, wanted)
+    gone = 0 if body.dry_run else delete_matching(resources.catalog, caller.project, store, wanted, matching)
+    answer = FilesDeleted(vector_store_id=store, matched=len(matching), deleted=gone, dry_run=body.dry_run)
+    return json_answer(answer.model_dump())
 
 
 @router.post("", response_model=VectorStoreFileObject)
