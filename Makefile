@@ -9,12 +9,13 @@ BIN := $(VENV)/bin
 MODEL := models/all-MiniLM-L6-v2/model.safetensors
 TESTS ?= tests
 
-.PHONY: serve test check lint types format model lock bench-deps clean help
+.PHONY: serve test check lint lint-deploy types format model lock bench-deps clean help
 
 help:
 	@echo "make serve       start the service (sets everything up first)"
 	@echo "make test        run the tests (sets everything up first); TESTS=path for a part"
 	@echo "make check       what CI runs: format, lint, types, tests"
+	@echo "make lint-deploy check the files for containers and clusters"
 	@echo "make model       fetch and verify the embedding model"
 	@echo "make format      rewrite the code in house style"
 	@echo "make lock        resolve the dependencies anew"
@@ -32,6 +33,20 @@ check: lint types test
 lint: $(VENV)/dev.done
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+# Manifests whose kind is no part of Kubernetes itself (KEDA's, kustomize's) are left to the suite.
+lint-deploy: .venv-lint/done
+	.venv-lint/bin/hadolint Dockerfile
+	for file in namespace settings api workers beat; do \
+	  .venv-lint/bin/kubernetes-validate --quiet deploy/kubernetes/$$file.yaml || exit 1; done
+	@if docker compose version >/dev/null 2>&1; then compose="docker compose"; else compose=docker-compose; fi; \
+	  command -v $${compose%% *} >/dev/null || { echo "docker compose is missing: apt install docker-compose" >&2; exit 1; }; \
+	  CARREL_API_KEY=x CARREL_ACCESS_PEPPER=x POSTGRES_PASSWORD=x MINIO_PASSWORD=xxxxxxxx $$compose --profile monitoring config --quiet
+
+.venv-lint/done: requirements/lint.txt
+	$(PYTHON) -m venv .venv-lint
+	.venv-lint/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/lint.txt
+	@touch $@
 
 types: $(VENV)/dev.done
 	$(BIN)/mypy
@@ -76,4 +91,4 @@ bench-deps: requirements/bench.txt
 	@echo "run benchmarks with: .venv-bench/bin/python -m benchmarks NAME"
 
 clean:
-	rm -rf $(VENV) .venv-bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .venv-lint build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

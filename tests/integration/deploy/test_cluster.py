@@ -1,0 +1,134 @@
+"""The files for clusters: what they set exists, and their commands, run as processes over real servers, serve."""
+
+import re
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from typer.main import get_command
+
+from carrel.cli import app
+from configs.settings import load_settings
+from retrieval.jobs import BULK, INTERACTIVE, UPKEEP
+from tests.support.s3 import S3Server
+from tests.support.whole import KEY, START_SECONDS, Redis, Whole, free_port, pause, settled
+
+ROOT = Path(__file__).parents[3]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+MANIFESTS = sorted((ROOT / "deploy" / "kubernetes").glob("*.yaml"))
+
+
+def objects(kind: str) -> list[dict[str, Any]]:
+    found = [one for path in MANIFESTS for one in yaml.safe_load_all(path.read_text("utf-8"))]
+    return [one for one in found if one["kind"] == kind]
+
+
+def containers() -> list[dict[str, Any]]:
+    return [one["spec"]["template"]["spec"]["containers"][0] for one in objects("Deployment")]
+
+
+def commands() -> tuple[list[list[str]], list[list[str]]]:
+    """What the compose file runs of ours, and what the manifests run."""
+    composed = [service["command"] for service in COMPOSE["services"].values() if service.get("image") == "carrel"]
+    return composed, [container["args"] for container in containers()]
+
+
+@pytest.mark.parametrize("words", [*commands()[0], *commands()[1]], ids=" ".join)
+def test_every_command_is_one_that_the_program_has(words: list[str]) -> None:
+    command = get_command(app)
+    with command.make_context("carrel", [words[0], "--help"], resilient_parsing=True) as context:
+        chosen = command.get_command(context, words[0])  # type: ignore[attr-defined]  # a group, which its type does not say
+        assert chosen is not None
+        parsed = chosen.make_context(words[0], words[1:]).params
+    assert set(parsed.get("queues", INTERACTIVE).split(",")) <= {INTERACTIVE, BULK, UPKEEP}
+
+
+def test_single_files_bulk_and_upkeep_each_have_a_worker() -> None:
+    for some in commands():
+        served = {queue for words in some for word in words[1:] if "queues=" in word for queue in word[9:].split(",")}
+        assert served == {INTERACTIVE, BULK, UPKEEP}
+        assert sum(words[0] == "beat" for words in some) == 1
+
+
+def test_every_variable_is_a_setting() -> None:
+    compose = COMPOSE["x-carrel"]["environment"]
+    in_cluster = objects("ConfigMap")[0]["data"]
+    in_secret = re.findall(r"from-literal=(CARREL_\w+)", (ROOT / "deploy/kubernetes/settings.yaml").read_text("utf-8"))
+    load_settings(dict.fromkeys((*compose, *in_cluster, *in_secret), "x"))  # refuses a name it does not know
+    assert {*in_cluster, *in_secret} - {"CARREL_HOST"} == set(compose)
+
+
+def test_pods_may_do_no_more_than_they_need() -> None:
+    for deployment, container in zip(objects("Deployment"), containers(), strict=True):
+        assert deployment["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"]
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["resources"]["limits"]["memory"]
+        written = {mount["mountPath"] for mount in container["volumeMounts"]}
+        assert written == {"/data", "/tmp"}
+
+
+def test_bulk_workers_follow_a_deployment_and_a_list_that_exist() -> None:
+    (scaled,) = objects("ScaledObject")
+    assert scaled["spec"]["scaleTargetRef"]["name"] in {one["metadata"]["name"] for one in objects("Deployment")}
+    (by_list,) = [one for one in scaled["spec"]["triggers"] if one["type"] == "redis"]
+    assert by_list["metadata"]["listName"] == BULK
+
+
+def test_the_commands_of_the_compose_file_serve_over_real_servers(
+    tmp_path: Path, redis: Redis, postgres_url: str, s3: S3Server
+) -> None:
+    redis.flush()
+    bucket = s3.new_address()
+    settings = {
+        "CARREL_API_KEY": KEY,
+        "CARREL_ACCESS_PEPPER": "pepper",
+        "CARREL_CATALOG_URL": postgres_url,
+        "CARREL_BROKER_URL": redis.url,
+        "CARREL_STORAGE_URL": f"s3://{bucket.bucket}/{bucket.prefix}",
+        "CARREL_STORAGE_ENDPOINT": s3.url,
+        "CARREL_STORAGE_ACCESS_KEY_ID": "key",
+        "CARREL_STORAGE_SECRET_ACCESS_KEY": "secret",
+    }
+    assert set(settings) == set(COMPOSE["x-carrel"]["environment"])
+    services = {name: one["command"] for name, one in COMPOSE["services"].items() if one.get("image") == "carrel"}
+    port = free_port()
+    with ExitStack() as stack:
+        for name, words in services.items():  # each a node of its own: nothing is shared but the servers
+            node = Whole(tmp_path / name, settings, port)
+            node.folder.mkdir()
+            log = stack.enter_context((node.folder / "log").open("ab"))
+            process = subprocess.Popen(
+                [sys.executable, "-m", "carrel", *words], env=node.variables(), stdout=log, stderr=log
+            )
+            stack.callback(process.wait, 60)
+            stack.callback(process.terminate)
+        api = Whole(tmp_path / "api", settings, port)
+        _until_ready(api)
+        client = api.client()
+        store = client.vector_stores.create().id
+        pages = [(f"page{number}.txt", f"Page {number} tells of thing{number}.".encode()) for number in range(12)]
+        client.vector_stores.file_batches.upload_and_poll(store, files=pages)
+        assert settled(client, store).file_counts.completed == len(pages)
+        found = [hit.filename for hit in client.vector_stores.search(store, query="thing", max_num_results=50)]
+        assert sorted(found) == sorted(name for name, _ in pages)
+    # What the nodes have in their folders is cache: none of it would be missed.
+    assert not [name for name in services if (tmp_path / name / "objects").exists()]
+    assert not list(tmp_path.rglob("catalog.db"))
+
+
+def _until_ready(api: Whole) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        try:
+            if httpx.get(f"{api.url}/readyz", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        pause(0.1)
+    raise AssertionError((api.folder / "log").read_text()[-4000:])
