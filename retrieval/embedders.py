@@ -7,7 +7,7 @@ their models may be aliases of ours.
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from ingest.embedding import Embedder, EmbedderConfig, ModelSpec, open_embedder
+from ingest.embedding import Embedder, EmbedderConfig, ModelSpec, Pauses, open_embedder
 from retrieval.errors import NotFound
 
 
@@ -19,13 +19,15 @@ class Embedders:
         configs: Sequence[EmbedderConfig],
         aliases: Mapping[str, str],
         *,
-        opener: Callable[[EmbedderConfig], Embedder] = open_embedder,
+        opener: Callable[[EmbedderConfig, Pauses | None], Embedder] = open_embedder,
+        pauses: Pauses | None = None,
     ) -> None:
         if not configs:
             raise ValueError("at least one embedding model must be configured")
         self._configs = {config.model: config for config in configs}
         self._aliases = aliases
         self._opener = opener
+        self._pauses = pauses
         self._open: dict[str, Embedder] = {}
         self._lock = threading.Lock()  # guards _open, also while a model opens
 
@@ -53,7 +55,7 @@ class Embedders:
         with self._lock:
             embedder = self._open.get(name)
             if embedder is None:
-                embedder = self._open[name] = self._opener(self._configs[name])
+                embedder = self._open[name] = self._opener(self._configs[name], self._pauses)
             return embedder
 
     def spec(self, name: str) -> ModelSpec:

@@ -53,6 +53,8 @@ def messenger(broker_url: str, spool: Path, *, poll_seconds: float = 0.1, visibi
         app.conf.broker_transport_options = {
             "visibility_timeout": visibility_seconds,
             "unacked_restore_interval": 2,
+            "unacked_restore_throttle": 1,
+            "unacked_mutex_expire": 10,  # who dies while he restores must not keep the others from it for minutes
             "socket_timeout": 5,
             "socket_connect_timeout": 3,
             "max_retries": 0,

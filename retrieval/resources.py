@@ -12,6 +12,7 @@ from retrieval.catalog.transaction import Catalog
 from retrieval.embedders import Embedders
 from retrieval.index.snapshots import Snapshots
 from retrieval.index.vectors import use_one_thread
+from retrieval.pauses import CatalogPauses
 from retrieval.search.searcher import Searcher
 from retrieval.storage.blobs import Blobs
 from retrieval.storage.cache import Cache
@@ -83,7 +84,7 @@ def open_resources(settings: Settings) -> Iterator[Resources]:
         )
         storage = open_storage(settings)
         stack.callback(storage.close)
-        embedders = Embedders([embedder_config(settings)], _aliases(settings))
+        embedders = Embedders([embedder_config(settings)], _aliases(settings), pauses=CatalogPauses(catalog))
         stack.callback(embedders.close)
         snapshots = Snapshots(catalog, storage)
         stack.callback(snapshots.close)

@@ -38,7 +38,7 @@ from retrieval.jobs import CeleryDoorbell, messenger
 from retrieval.resources import Resources, open_resources
 from workers.indexing import IndexLimits
 from workers.resources import ClaimSize, WorkerResources, never
-from workers.schedules import timetable
+from workers.schedules import Clockwork, timetable
 from workers.tasks import Desk, Parts, register
 from workers.upkeep import Upkeep, UpkeepLimits
 
@@ -71,8 +71,7 @@ def create_worker_app(settings: Settings, *, alone: bool) -> Celery:
         worker_enable_remote_control=False,
         worker_redirect_stdouts=False,
         beat_schedule=timetable(settings.workers.sweep_seconds, settings.workers.upkeep_seconds),
-        beat_schedule_filename=str(settings.data_dir.absolute() / "beat-schedule"),
-        beat_max_loop_interval=5,
+        beat_scheduler=Clockwork,
     )
     desk = Desk()
     register(app, desk)

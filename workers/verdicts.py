@@ -21,6 +21,7 @@ MOST_ATTEMPTS: Final = 5  # for troubles that should not happen at all
 MOST_DEATHS: Final = 6  # claims that ended with their worker: more than chance would let fall on one file
 FIRST_WAIT_SECONDS: Final = 1
 LONGEST_WAIT_SECONDS: Final = 60
+LONGEST_ASKED_SECONDS: Final = 600  # an upstream's slip of the pen must not put a file off for a year
 
 PASSING: Final = (ChildrenBusy, EmbedderUnavailable, ModelMissing, StorageFull, StorageUnavailable, CatalogError)
 
@@ -45,7 +46,7 @@ def verdict(error: Exception, attempt: int) -> Verdict:
         return Fail(FailureCode(error.code), str(error))
     if isinstance(error, PASSING):
         asked = error.retry_after_seconds if isinstance(error, EmbedderUnavailable) else None
-        return Retry(max(_wait_seconds(attempt), round(asked or 0)))
+        return Retry(max(_wait_seconds(attempt), round(min(asked or 0, LONGEST_ASKED_SECONDS))))
     if attempt < MOST_ATTEMPTS:
         return Retry(_wait_seconds(attempt))
     why = str(error) if isinstance(error, IngestError) else type(error).__name__

@@ -1,5 +1,6 @@
 """Texts -> vectors: the port, and its three adapters. All of ingest that retrieval may import."""
 
+from ingest.embedding.backoff import Pause, Pauses
 from ingest.embedding.config import CacheConfig, EmbedderConfig, RemoteLimits
 from ingest.embedding.embedder import Embedded, Embedder, ModelSpec, Purpose, Vectors
 from ingest.embedding.hashed import HashedEmbedder
@@ -18,6 +19,8 @@ __all__ = [
     "HashedEmbedder",
     "ModelMissing",
     "ModelSpec",
+    "Pause",
+    "Pauses",
     "Purpose",
     "RemoteLimits",
     "ShortenedEmbedder",

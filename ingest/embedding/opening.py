@@ -1,5 +1,6 @@
 """EmbedderConfig -> an Embedder that is ready: the one place that knows all adapters."""
 
+from ingest.embedding.backoff import Pauses
 from ingest.embedding.cache import VectorCache
 from ingest.embedding.config import EmbedderConfig
 from ingest.embedding.embedder import Embedder
@@ -11,15 +12,18 @@ from ingest.embedding.remote import RemoteEngine
 from ingest.embedding.shortening import ShortenedEmbedder
 
 
-def open_embedder(config: EmbedderConfig) -> Embedder:
-    """Raises ModelMissing when a local model is not on this machine; the caller closes what it gets."""
+def open_embedder(config: EmbedderConfig, pauses: Pauses | None = None) -> Embedder:
+    """Processes that share `pauses` slow down together when an upstream asks for it.
+
+    Raises ModelMissing when a local model is not on this machine; the caller closes what it gets.
+    """
     match config.provider:
         case "hashed":
             return HashedEmbedder(width=config.dimensions or config.width or 384, name=config.model)
         case "local":
             embedder = _frugal(LocalEngine.open(config), config)
         case "openai":
-            embedder = _frugal(RemoteEngine(config), config)
+            embedder = _frugal(RemoteEngine(config, pauses), config)
     if config.dimensions is None or config.dimensions == embedder.spec.width:
         return embedder
     return ShortenedEmbedder(embedder, config.dimensions)

@@ -14,7 +14,7 @@ from threading import Lock
 import numpy as np
 
 from ingest.embedding.answers import apportion
-from ingest.embedding.backoff import SharedBackoff
+from ingest.embedding.backoff import Pauses, SharedBackoff
 from ingest.embedding.batching import runs
 from ingest.embedding.config import EmbedderConfig
 from ingest.embedding.embedder import ModelSpec, Purpose, Vectors
@@ -39,7 +39,7 @@ class _Row:
 
 
 class RemoteEngine:
-    def __init__(self, config: EmbedderConfig) -> None:
+    def __init__(self, config: EmbedderConfig, pauses: Pauses | None = None) -> None:
         width = config.dimensions or config.width
         if width is None:
             raise ValueError(f"the width of the embedding model {config.model} must be configured")
@@ -55,9 +55,12 @@ class RemoteEngine:
             "document": limits.patience_seconds,
         }
         self._learned = _Learned(inputs=limits.inputs_per_call, tokens=limits.tokens_per_call)
-        self._upstream = Upstream(
-            config, width=width, backoff=SharedBackoff(longest_pause_seconds=limits.longest_pause_seconds)
+        backoff = SharedBackoff(
+            longest_pause_seconds=limits.longest_pause_seconds,
+            upstream=f"{config.base_url} {config.model}",
+            pauses=pauses,
         )
+        self._upstream = Upstream(config, width=width, backoff=backoff)
         self._callers = ThreadPoolExecutor(limits.calls_at_once, thread_name_prefix="embed")
 
     @property

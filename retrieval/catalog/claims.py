@@ -9,7 +9,7 @@ work on what they claimed side by side.
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, case, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, func, literal_column, select, update
 
 from retrieval.catalog.rows import Claim, Failure, FileStatus, StoreStatus, Waiting
 from retrieval.catalog.tables import entries, files, stores
@@ -21,6 +21,13 @@ from retrieval.ids import FileId, LeaseToken, ProjectId, StoreId
 # A literal, not a parameter: only so does every planner see that the index of waiting files serves.
 _IN_PROGRESS = entries.c.status == literal_column(f"'{FileStatus.IN_PROGRESS.value}'")
 _FREE = {"lease_token": None, "document": None}
+LONGEST_HOLD_SECONDS = 900  # no lease and no pause is longer: what lies beyond was written by a clock gone wrong
+
+
+def _due(now: int) -> ColumnElement[bool]:
+    """Held by nobody. A clock that is set back must not keep for an hour what it was to keep for seconds; whoever
+    really holds a file renews its lease by the new time."""
+    return (entries.c.leased_until <= now) | (entries.c.leased_until > now + LONGEST_HOLD_SECONDS)
 
 
 def _prefix(waiting: Sequence[Row[Any]], most_bytes: int) -> Sequence[Row[Any]]:
@@ -80,7 +87,7 @@ class Claims:
                 files.c.media_type,
             )
             .join_from(entries, files, entries.c.file_id == files.c.id)
-            .where(entries.c.store_id == store, _IN_PROGRESS, entries.c.leased_until <= now)
+            .where(entries.c.store_id == store, _IN_PROGRESS, _due(now))
             .order_by(entries.c.bulk, entries.c.serial)
             .limit(most)
         )
@@ -196,15 +203,14 @@ class Claims:
 
     def any_waiting(self, store: StoreId, *, now: int) -> bool:
         """Whether a claim would find anything, of whatever size."""
-        due = select(entries.c.serial).where(entries.c.store_id == store, _IN_PROGRESS, entries.c.leased_until <= now)
+        due = select(entries.c.serial).where(entries.c.store_id == store, _IN_PROGRESS, _due(now))
         return self._connection.execute(due.limit(1)).first() is not None
 
     def waiting(self, *, now: int, untouched_seconds: int = 0, most: int = 1000) -> tuple[Waiting, ...]:
         """Stores for which somebody should ring: a file whose lease or pause is over, or that nobody has claimed
         for `untouched_seconds` after it was attached. Those who wait longest come first."""
-        due = (entries.c.leased_until <= now) & (
-            (entries.c.leased_until > 0) | (entries.c.created_at <= now - untouched_seconds)
-        )
+        untouched = (entries.c.created_at <= now - untouched_seconds) | (entries.c.created_at > now)
+        due = _due(now) & ((entries.c.leased_until > 0) | untouched)
         wanted = (
             select(entries.c.store_id, stores.c.project_id, func.count())
             .join_from(entries, stores, entries.c.store_id == stores.c.id)

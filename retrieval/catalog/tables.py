@@ -358,6 +358,16 @@ indexes = Table(
     Index("ix_indexes_store_id", "store_id"),
 )
 
+# What embedding services asked of all processes: to be left alone for a while. They belong to no project.
+pauses = Table(
+    "upstream_pauses",
+    metadata,
+    Column("upstream", Text, primary_key=True),
+    _number("epoch"),
+    _number("refusals"),
+    _number("until"),
+)
+
 # Where deleted things stood in their lists, so that a caller who deletes while paging can go on from there.
 departed = Table(
     "departed",

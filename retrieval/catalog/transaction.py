@@ -23,6 +23,7 @@ from retrieval.catalog.file_batches import FileBatches
 from retrieval.catalog.files import Files
 from retrieval.catalog.keys import Keys
 from retrieval.catalog.manifest import Manifests
+from retrieval.catalog.pauses import UpstreamPauses
 from retrieval.catalog.progress import ProgressReports
 from retrieval.catalog.projects import Projects
 from retrieval.catalog.rows import Ingested, Publication, SegmentRow, StoreGlance
@@ -57,6 +58,7 @@ class Transaction:
         self.manifests = Manifests(connection)
         self.sweeps = Sweeps(connection)
         self.usage = Usage(connection)
+        self.pauses = UpstreamPauses(connection)
 
     def publish(
         self, store: StoreId, ingested: Sequence[Ingested], segment: SegmentRow | None, now: int

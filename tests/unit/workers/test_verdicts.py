@@ -13,6 +13,7 @@ from ingest.errors import (
 from retrieval.catalog.rows import FailureCode
 from retrieval.errors import CatalogUnavailable, ObjectMissing, StorageFull, StorageUnavailable
 from workers.verdicts import (
+    LONGEST_ASKED_SECONDS,
     LONGEST_WAIT_SECONDS,
     MOST_ATTEMPTS,
     MOST_DEATHS,
@@ -64,6 +65,10 @@ def test_an_unforeseen_error_tells_nothing_of_the_inside() -> None:
 def test_an_upstream_that_names_a_time_is_given_it() -> None:
     assert verdict(EmbedderUnavailable("slow down", retry_after_seconds=90), 1) == Retry(90)
     assert verdict(EmbedderUnavailable("slow down", retry_after_seconds=0.2), 3) == Retry(4)
+
+
+def test_an_absurd_time_is_not_waited_for() -> None:
+    assert verdict(EmbedderUnavailable("slow down", retry_after_seconds=1e9), 1) == Retry(LONGEST_ASKED_SECONDS)
 
 
 def test_a_file_under_which_workers_die_is_given_up_in_the_end() -> None:

@@ -203,3 +203,29 @@ def test_a_store_is_waiting_when_nobody_holds_its_files(world: World) -> None:
     with world.catalog.transaction() as tx:
         tx.stores.delete(world.project, world.store, world.now)
     assert waiting() == {}
+
+
+def test_a_clock_that_is_set_back_keeps_nothing_for_longer_than_a_lease_may_last(world: World) -> None:
+    """Leases and pauses of a minute must not become an hour because the machine's clock was an hour ahead."""
+    held, put_off, new = world.attach_new(3)
+    world.claim(1)
+    (claim,) = world.claim(1)
+    with world.catalog.transaction() as tx:
+        tx.claims.retry_later(world.store, claim.token, [put_off], until=world.now + 60)
+    world.now -= 3600
+    with world.catalog.reading() as tx:
+        assert tx.claims.any_waiting(world.store, now=world.now)
+        (waiting,) = [
+            one for one in tx.claims.waiting(now=world.now, untouched_seconds=2) if one.store_id == world.store
+        ]
+    assert waiting.files == 3
+    claimed = [claim.file_id for _ in range(3) for claim in world.claim()]
+    assert sorted(claimed) == sorted([held, put_off, new])
+
+
+def test_a_pause_as_long_as_an_upstream_may_ask_for_is_kept(world: World) -> None:
+    (file,) = world.attach_new(1)
+    (claim,) = world.claim()
+    with world.catalog.transaction() as tx:
+        tx.claims.retry_later(world.store, claim.token, [file], until=world.now + 600)
+    assert world.claim() == []
