@@ -1,8 +1,9 @@
-"""Ingestion end to end: small files in bulk, how full embedding calls are, and one very long document.
+"""Ingestion end to end: one small file, small files in bulk, beside peers, and one very long document.
 
-    python -m benchmarks ingest [--files 10000] [--provider hashed|local] [--tokens 5000000]
+    python -m benchmarks ingest [PART …] [--files 10000] [--provider hashed|local] [--tokens 5000000]
 
-Inline: the code that workers run, in one process with its parsing children, without HTTP and Celery.
+`latency`, `bulk` and `peers` run a whole service (HTTP, doorbells, worker processes). `inline` and `long` run the code
+of the workers in this process, with its parsing children: how full calls are, and where the time goes.
 """
 
 import argparse
@@ -12,7 +13,9 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from benchmarks import _whole_ingest
 from benchmarks._library import Library
+from benchmarks._whole_ingest import prose, small_file
 from benchmarks.figure import Figure
 from ingest.embedding import CacheConfig, Embedded, Embedder, EmbedderConfig, ModelSpec, Purpose, open_embedder
 from retrieval.catalog.rows import FileStatus
@@ -20,7 +23,7 @@ from retrieval.ids import FileId, StoreId
 from workers.merging import merge_store
 
 CALL = 4096
-WORDS_A_CHUNK = 420
+PARTS = ("latency", "bulk", "inline", "long", "peers")
 
 
 class Counted:
@@ -51,16 +54,28 @@ class Counted:
 
 def run(arguments: list[str]) -> Iterable[Figure]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks ingest")
-    parser.add_argument("--files", type=int, default=10_000)
-    parser.add_argument("--provider", choices=("hashed", "local"), default="hashed")
-    parser.add_argument("--tokens", type=int, default=5_000_000, help="of the long document; 0: none")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--files", type=int, default=10_000, help="of bulk and inline")
+    parser.add_argument("--provider", choices=("hashed", "local"), default="hashed", help="of bulk and inline")
+    parser.add_argument("--tokens", type=int, default=5_000_000, help="of the long document")
+    parser.add_argument("--small", type=int, default=40, help="files of latency")
+    parser.add_argument("--peer-files", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"there is no part {min(unknown)}; there are {', '.join(PARTS)}")
     print(f"seed {given.seed}")
-    if given.files:
-        yield from _bulk(given.files, given.provider, given.seed)
-    if given.tokens:
-        yield from _long(given.tokens, given.seed)
+    for part in given.parts or PARTS:
+        if part == "latency":
+            yield from _whole_ingest.latency(given.small, given.seed)
+        elif part == "bulk":
+            yield from _whole_ingest.bulk(given.files, given.provider, given.seed)
+        elif part == "inline":
+            yield from _bulk(given.files, given.provider, given.seed)
+        elif part == "long":
+            yield from _long(given.tokens, given.seed)
+        else:
+            yield from _whole_ingest.peers(given.peer_files, given.seed)
 
 
 def _embedder(provider: str) -> Counted:
@@ -72,21 +87,12 @@ def _embedder(provider: str) -> Counted:
     return Counted(open_embedder(config))
 
 
-def _words(chance: random.Random, count: int) -> str:
-    """Sentences of made-up words that a tokenizer cuts much as it cuts English."""
-    vocabulary = [f"{a}{b}" for a in ("river", "stone", "cloud", "paper", "light") for b in ("", "s", "ing", " of")]
-    return " ".join(chance.choices(vocabulary, k=count))
-
-
 def _bulk(count: int, provider: str, seed: int) -> Iterable[Figure]:
     chance = random.Random(seed)
     embedder = _embedder(provider)
     with Library(embedder) as library:
         store = library.new_store()
-        files = []
-        for number in range(count):
-            parts = [f"# Part {part} of {number}\n\n{_words(chance, WORDS_A_CHUNK)}." for part in range(2)]
-            files.append(library.upload(f"file{number}.md", "\n\n".join(parts).encode()))
+        files = [library.upload(f"file{number}.md", small_file(chance, number)) for number in range(count)]
         library.attach(store, files)
         begun = time.perf_counter()
         library.ingest(store)
@@ -121,7 +127,7 @@ def _long(tokens: int, seed: int) -> Iterable[Figure]:
     chance = random.Random(seed)
     embedder = _embedder("hashed")
     words = int(tokens * 0.6)
-    text = "\n\n".join(f"Section {at}. {_words(chance, 150)}." for at in range(words // 150))
+    text = "\n\n".join(f"Section {at}. {prose(chance, 150)}." for at in range(words // 150))
     with Library(embedder) as library:
         store = library.new_store()
         file = library.upload("long.txt", text.encode())
