@@ -13,6 +13,7 @@ SETTINGS_WRONG: Final = 78  # the exit code that systems know for bad configurat
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(keys.app, name="keys", help="Make, list and revoke API keys.")
+app.add_typer(keys.projects, name="projects", help="List projects and set their limits.")
 model = typer.Typer(no_args_is_help=True)
 app.add_typer(model, name="model", help="The local embedding model.")
 

@@ -97,6 +97,15 @@ class Access(Section):
     pepper: str = Field(repr=False)
 
 
+class Limits(Section):
+    requests_per_minute: int = Field(ge=0)
+    tokens_per_minute: int = Field(ge=0)
+    uploads_per_minute: int = Field(ge=0)
+    attaches_per_minute: int = Field(ge=0)
+    bytes_stored: int = Field(ge=0)
+    url: str = Field(repr=False)
+
+
 class Search(Section):
     recall_target: float = Field(gt=0.5, le=1)
     code_from_rows: int = Field(ge=1000)
@@ -116,6 +125,7 @@ class Settings(Section):
     broker: Broker
     workers: Workers
     access: Access
+    limits: Limits
     search: Search
 
 

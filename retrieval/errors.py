@@ -8,7 +8,8 @@ RetrievalError
 │   ├── TooLarge              more bytes than a limit allows
 │   ├── NotAuthenticated      no key, or a wrong one
 │   ├── NotPermitted          a good key without the right
-│   └── QuotaExceeded         too much, too fast: come back later
+│   ├── QuotaExceeded         too much, too fast: come back later
+│   └── StorageQuotaReached   the project keeps as many bytes as it may
 ├── StorageError              blobs, segments and indexes
 │   ├── ObjectMissing         no such object in storage
 │   ├── ObjectExists          a conditional create met an object of that name
@@ -22,6 +23,8 @@ RetrievalError
     ├── CatalogDamaged        a row breaks a rule of the schema, or the file is not a database: a person must look
     └── LeaseLost             the claim was taken over: nothing of this attempt may be published
 """
+
+from collections.abc import Mapping
 
 from retrieval.ids import SegmentId
 
@@ -63,9 +66,28 @@ class NotPermitted(CallerError):
 
 
 class QuotaExceeded(CallerError):
-    def __init__(self, message: str, *, retry_after_seconds: float, code: str = "rate_limit_exceeded") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float,
+        code: str = "rate_limit_exceeded",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message, code=code)
         self.retry_after_seconds = retry_after_seconds
+        self.headers = dict(headers or {})  # how far the caller has come
+
+
+class StorageQuotaReached(CallerError):
+    """Waiting does not help; deleting files does."""
+
+    def __init__(self, *, most: int, stored: int) -> None:
+        super().__init__(
+            f"The project may keep {most} bytes of files and would have {stored}."
+            " Delete files, or have the limit raised.",
+            code="insufficient_quota",
+        )
 
 
 class StorageError(RetrievalError):

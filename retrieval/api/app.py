@@ -7,7 +7,6 @@ from fastapi import FastAPI
 from starlette.types import Scope
 
 from retrieval.api import errors
-from retrieval.api.auth import Gate
 from retrieval.api.dependencies import Service
 from retrieval.api.middleware import Admitted, Bounded, Observed
 from retrieval.api.routes import ROUTERS
@@ -31,13 +30,13 @@ def create_app(opened: Callable[[], AbstractContextManager[Service]]) -> FastAPI
         redirect_slashes=False,
     )
 
-    def gate_of(_: Scope) -> Gate:
+    def service_of(_: Scope) -> Service:
         service: Service = app.state.service
-        return service.gate
+        return service
 
     # Added innermost first.
     app.add_middleware(Bounded)
-    app.add_middleware(Admitted, gate_of=gate_of)
+    app.add_middleware(Admitted, service_of=service_of)
     app.add_middleware(Observed)
     errors.install(app)
     for router in ROUTERS:

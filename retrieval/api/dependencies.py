@@ -7,9 +7,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from retrieval.api.auth import Caller, Gate
+from retrieval.api.limits import Limiter
 from retrieval.catalog.account_rows import Scope
 from retrieval.errors import NotPermitted
 from retrieval.jobs import Doorbell
+from retrieval.ledger import Ledger
 from retrieval.resources import Resources
 
 
@@ -29,6 +31,8 @@ class Service:
     gate: Gate
     doorbell: Doorbell
     wire: Wire
+    limiter: Limiter
+    ledger: Ledger
 
 
 def service_of(request: Request) -> Service:

@@ -35,6 +35,7 @@ from retrieval.errors import (
     RetrievalError,
     SegmentDamaged,
     StorageFull,
+    StorageQuotaReached,
     StorageUnavailable,
     TooLarge,
 )
@@ -51,6 +52,7 @@ class Row:
     type: str
     message: str | None = None  # None: the exception's own sentence
     retry_after_seconds: int | None = None
+    again: bool = True  # False: told not to try again, although the status alone would say so
 
 
 TABLE: Final[Mapping[type[Exception], Row]] = {
@@ -61,6 +63,7 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
     NotAuthenticated: Row(401, INVALID_REQUEST),
     NotPermitted: Row(403, INVALID_REQUEST),
     QuotaExceeded: Row(429, "rate_limit_error"),
+    StorageQuotaReached: Row(429, "insufficient_quota", again=False),
     CallerError: Row(400, INVALID_REQUEST),
     StorageFull: Row(503, SERVER_ERROR, "The server's storage is full. What is stored can be searched.", 30),
     StorageUnavailable: Row(503, SERVER_ERROR, "The server's storage does not answer. Try again.", 5),
@@ -116,7 +119,7 @@ def answer_of(error: Exception) -> Response:
     asked = getattr(error, "retry_after_seconds", None)
     if isinstance(asked, int | float):
         wait = max(1, ceil(asked))
-    return error_answer(
+    answer = error_answer(
         row.status,
         row.message or str(error),
         row.type,
@@ -124,6 +127,11 @@ def answer_of(error: Exception) -> Response:
         code=error.code if isinstance(error, CallerError) else None,
         retry_after_seconds=asked if isinstance(error, QuotaExceeded) else wait,
     )
+    if isinstance(error, QuotaExceeded):
+        answer.headers.update(error.headers)
+    if not row.again:
+        answer.headers["x-should-retry"] = "false"
+    return answer
 
 
 def http_answer(error: HTTPException, method: str, path: str) -> Response:

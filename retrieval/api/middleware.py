@@ -14,8 +14,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from retrieval.api.auth import Gate
+from retrieval.api.dependencies import Service
 from retrieval.api.errors import answer_of, error_answer
+from retrieval.api.limits import Standing, headers_of
 from retrieval.errors import RetrievalError, TooLarge
 
 log = logging.getLogger("carrel.requests")
@@ -26,7 +27,7 @@ LARGEST_FILE: Final = 512 << 20
 LARGEST_PART: Final = 64 << 20
 FORM_ROOM: Final = 1 << 20  # a form is larger than the file in it
 
-GateOf = Callable[[Scope], Gate]
+ServiceOf = Callable[[Scope], Service]
 
 
 class Observed:
@@ -45,6 +46,7 @@ class Observed:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         state["facts"] = {}
+        state["standing"] = {}
         status = 0
 
         async def observing(message: Message) -> None:
@@ -55,7 +57,9 @@ class Observed:
                 headers["x-request-id"] = request_id
                 headers["openai-processing-ms"] = str(round(1000 * (time.perf_counter() - started)))
                 headers["openai-version"] = "2020-10-01"
-                headers.setdefault("x-request-cost", str(state["facts"].get("cost_usd", 0)))
+                headers.setdefault("x-request-cost", _dollars(state["facts"].get("cost_usd", 0)))
+                if state["standing"]:
+                    headers.update(headers_of(state["standing"]))
             await send(message)
 
         try:
@@ -82,26 +86,29 @@ class Observed:
 
 
 class Admitted:
-    """Refuses callers without a good key before anything of the body is read."""
+    """Refuses callers without a good key, and those who ask for too much, before anything of the body is read."""
 
-    def __init__(self, app: ASGIApp, *, gate_of: GateOf) -> None:
+    def __init__(self, app: ASGIApp, *, service_of: ServiceOf) -> None:
         self._app = app
-        self._gate_of = gate_of
+        self._service_of = service_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        gate = self._gate_of(scope)
+        service, state = self._service_of(scope), scope.setdefault("state", {})
+
+        def admit() -> Standing:
+            caller = service.gate.admit(headers.get("authorization"), project=headers.get("openai-project"))
+            state["caller"] = caller  # also of one who is refused: the log says who it was
+            return service.limiter.admit(caller, scope["method"], scope["path"])
+
         try:
-            caller = await run_in_threadpool(
-                gate.admit, headers.get("authorization"), project=headers.get("openai-project")
-            )
+            state["standing"] = await run_in_threadpool(admit)
         except RetrievalError as error:
             await answer_of(error)(scope, receive, send)
             return
-        scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
 
 
@@ -141,3 +148,8 @@ class Bounded:
         if path.startswith("/v1/uploads/") and path.endswith("/parts"):
             return LARGEST_PART + FORM_ROOM
         return self._limits.get(path, LARGEST_JSON)
+
+
+def _dollars(cost: float) -> str:
+    """Never in scientific notation, which few readers of headers expect."""
+    return f"{cost:.12f}".rstrip("0").rstrip(".")

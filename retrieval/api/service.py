@@ -3,18 +3,21 @@
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from configs.settings import Settings
 from retrieval.api.auth import Gate
 from retrieval.api.dependencies import Service, Wire
+from retrieval.api.limits import Counters, Limiter, LocalCounters
+from retrieval.api.shared_limits import SharedCounters, shareable
 from retrieval.catalog.account_rows import Scope
 from retrieval.catalog.keys import NewKey, hash_of, hint_of
 from retrieval.catalog.transaction import Catalog
 from retrieval.ids import ProjectId, new_key_id, new_project_id
 from retrieval.jobs import CeleryDoorbell, messenger
+from retrieval.ledger import Ledger, Scribe
 from retrieval.resources import open_resources
 
 DEFAULT_PROJECT: Final = "default"
@@ -25,17 +28,29 @@ ALL_SCOPES: Final = (Scope.READ, Scope.WRITE, Scope.ADMIN)
 
 @contextmanager
 def open_service(settings: Settings) -> Iterator[Service]:
-    with open_resources(settings) as resources:
+    with ExitStack() as stack:
+        resources = stack.enter_context(open_resources(settings))
         pepper = pepper_of(settings)
         project = first_project(resources.catalog)
         ensure_key(settings, resources.catalog, project, pepper)
         gate = Gate(resources.catalog, pepper, open_project=None if settings.access.require_keys else project)
         app = messenger(settings.broker.url, settings.data_dir / "queue", poll_seconds=settings.broker.poll_seconds)
         wire = Wire(settings.search.most_results, settings.search.keyword_weight)
-        try:
-            yield Service(resources, gate, CeleryDoorbell(app), wire)
-        finally:
-            app.close()
+        stack.callback(app.close)
+        limiter = Limiter(_counters(settings, stack), settings.limits.model_dump(exclude={"url"}))
+        ledger = Ledger(resources.catalog)
+        stack.callback(Scribe(ledger).close)
+        yield Service(resources, gate, CeleryDoorbell(app), wire, limiter, ledger)
+
+
+def _counters(settings: Settings, stack: ExitStack) -> Counters:
+    """Shared by all nodes where there is a Redis to share them in."""
+    url = settings.limits.url or (settings.broker.url if shareable(settings.broker.url) else "")
+    if not url:
+        return LocalCounters()
+    counters = SharedCounters(url)
+    stack.callback(counters.close)
+    return counters
 
 
 def pepper_of(settings: Settings) -> bytes:

@@ -18,7 +18,7 @@ from retrieval.catalog.tables import blobs, entries, files, parts
 from retrieval.catalog.tally import slices
 from retrieval.catalog.values import storable, within_range
 from retrieval.catalog.vector_store_files import detach_file
-from retrieval.errors import NotFound
+from retrieval.errors import NotFound, StorageQuotaReached
 from retrieval.ids import FileId, ProjectId, StoreId, well_formed
 
 
@@ -49,10 +49,12 @@ class Files:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, project: ProjectId, file: NewFile, now: int) -> FileRow:
+    def add(self, project: ProjectId, file: NewFile, now: int, *, most_bytes: int | None = None) -> FileRow:
         """Add a file whose bytes are durable. If the project has these bytes already, the row names that blob instead
-        of `file.blob`: the caller then removes its own object."""
-        Projects(self._connection).lock_and_add_bytes(project, within_range(file.bytes, "bytes"))
+        of `file.blob`: the caller then removes its own object. `most_bytes`: that the project may have afterwards."""
+        stored = Projects(self._connection).lock_and_add_bytes(project, within_range(file.bytes, "bytes"))
+        if most_bytes is not None and stored > most_bytes:
+            raise StorageQuotaReached(most=most_bytes, stored=stored)
         fresh: Values = {"name": file.blob, "project_id": project, "sha256": file.sha256, "bytes": file.bytes}
         blob = insert_unless_there(self._connection, blobs, fresh)
         if blob is None:

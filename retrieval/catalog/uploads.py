@@ -111,6 +111,15 @@ class Uploads:
         }
         return _part(self._connection.execute(insert(parts).values(values).returning(*parts.c)).one())
 
+    def pending_bytes(self, project: ProjectId) -> int:
+        """Of the parts of all uploads that are not settled: stored, and in no file yet."""
+        wanted = (
+            select(func.coalesce(func.sum(parts.c.bytes), 0))
+            .join_from(uploads, parts, parts.c.upload_id == uploads.c.id)
+            .where(uploads.c.status == UploadStatus.PENDING.value, uploads.c.project_id == project)
+        )
+        return int(self._connection.execute(wanted).scalar_one())
+
     def parts(self, project: ProjectId, upload: UploadId) -> tuple[PartRow, ...]:
         """In the order in which they came, which need not be the order in which they make up the file."""
         wanted = select(parts).where(parts.c.upload_id == upload, parts.c.project_id == project)
@@ -124,7 +133,9 @@ class Uploads:
         )
         return int(self._connection.execute(wanted).scalar_one())
 
-    def complete(self, project: ProjectId, upload: UploadId, file: NewFile, now: int) -> FileRow:
+    def complete(
+        self, project: ProjectId, upload: UploadId, file: NewFile, now: int, *, most_bytes: int | None = None
+    ) -> FileRow:
         """Turn the upload into `file`, whose bytes are durable. Of several who try, the first makes the file and all
         are given it; the others (`FileRow.id` is not theirs) remove their own object."""
         found = self._found(project, upload, now, hold=True)
@@ -132,7 +143,7 @@ class Uploads:
         if found.status is UploadStatus.COMPLETED and found.file_id is not None:
             return files.get(project, found.file_id)
         self._pending(project, upload, now)
-        made = files.add(project, file, now)
+        made = files.add(project, file, now, most_bytes=most_bytes)
         self._settle(upload, UploadStatus.COMPLETED, file.id)
         return made
 

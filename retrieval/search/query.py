@@ -70,3 +70,5 @@ class Answer:
     rows_living: int  # in the store
     rows_allowed: int  # by the filter
     milliseconds: Mapping[str, float] = field(default_factory=dict)  # by stage
+    tokens: int = 0  # of the questions that had to be embedded
+    model: str = ""

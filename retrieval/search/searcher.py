@@ -68,7 +68,7 @@ class Searcher:
         glance = self._glance(project, store)
         known = self._answers.get((store, glance.generation, query))
         if known is not None:
-            return replace(known, milliseconds={"all": _since(started), "remembered": 1.0})
+            return replace(known, milliseconds={"all": _since(started), "remembered": 1.0}, tokens=0)
         try:
             snapshot, opened, answer = self._opened_and_answered(glance, query)
         except SegmentDamaged as damage:
@@ -83,7 +83,11 @@ class Searcher:
     def _opened_and_answered(self, glance: StoreGlance, query: Query) -> tuple[Snapshot, float, Answer]:
         snapshot = self._snapshots.at(glance.id, glance.generation)
         opened = time.perf_counter()
-        return snapshot, opened, self.answer(snapshot, query, self._embed(snapshot.model, query.texts))
+        vectors, tokens = self._embed(snapshot.model, query.texts)
+        embedded = time.perf_counter()
+        answer = self.answer(snapshot, query, vectors)
+        stages = {"embed": 1000 * (embedded - opened), **answer.milliseconds}
+        return snapshot, opened, replace(answer, milliseconds=stages, tokens=tokens, model=snapshot.model)
 
     def answer(self, snapshot: Snapshot, query: Query, vectors: Sequence[Vector]) -> Answer:
         """Everything after the question's vectors are known. Holds `snapshot` from first line to last."""
@@ -123,15 +127,19 @@ class Searcher:
                 tx.stores.touch(store, now)
         return glance
 
-    def _embed(self, model: str, texts: Sequence[str]) -> list[Vector]:
+    def _embed(self, model: str, texts: Sequence[str]) -> tuple[list[Vector], int]:
+        """And how many tokens that took."""
         known = [self._vectors.get((model, text)) for text in texts]
         missing = list(dict.fromkeys(text for text, vector in zip(texts, known, strict=True) if vector is None))
         if not missing:
-            return [vector for vector in known if vector is not None]
-        fresh = dict(zip(missing, self._embedder_of(model).embed(missing, purpose="query").vectors, strict=True))
+            return [vector for vector in known if vector is not None], 0
+        made = self._embedder_of(model).embed(missing, purpose="query")
+        fresh = dict(zip(missing, made.vectors, strict=True))
         for text, vector in fresh.items():
             self._vectors.put((model, text), vector.copy())
-        return [fresh[text] if vector is None else vector for text, vector in zip(texts, known, strict=True)]
+        return [
+            fresh[text] if vector is None else vector for text, vector in zip(texts, known, strict=True)
+        ], made.tokens
 
 
 def _rank(

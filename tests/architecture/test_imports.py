@@ -46,6 +46,8 @@ OWNERS = {
     "kombu": {"workers", "retrieval.jobs"},
     "typer": {"carrel"},
     "rich": {"carrel", "ingest.__main__"},
+    "redis": {"retrieval.api.shared_limits"},
+    "prometheus_client": {"retrieval.api.metrics"},
     "pydantic": {"configs", "retrieval.api"},
 }
 

@@ -26,10 +26,13 @@ from ingest.parsing.limits import Limits
 from retrieval.api.app import create_app
 from retrieval.api.auth import Gate
 from retrieval.api.dependencies import Service, Wire
+from retrieval.api.limits import Limiter
+from retrieval.catalog.account_rows import Limits as Allowed
 from retrieval.catalog.account_rows import Scope
 from retrieval.catalog.keys import NewKey, hash_of, hint_of
 from retrieval.catalog.transaction import Catalog
 from retrieval.ids import ProjectId, StoreId, new_key_id, new_project_id
+from retrieval.ledger import Ledger
 from retrieval.resources import Resources, open_resources
 from workers.pipeline import index_waiting
 from workers.resources import WorkerResources
@@ -89,11 +92,11 @@ class Server:
     def async_client(self, key: str = KEY) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0)
 
-    def new_key(self) -> str:
+    def new_key(self, limits: Allowed | None = None, *, key_limits: Allowed | None = None) -> str:
         """A key of a project of its own, for tests that count what there is."""
         secret = f"sk-carrel-tests-{secrets.token_hex(8)}"
         catalog = self.service.resources.catalog
-        add_key(catalog, _add_project(catalog, secret), secret)
+        add_key(catalog, _add_project(catalog, secret, limits), secret, limits=key_limits)
         return secret
 
     def http(self, key: str | None = KEY) -> httpx.Client:
@@ -112,15 +115,23 @@ def settings_for(folder: Path) -> Settings:
     return load_settings(environment)
 
 
-def add_key(catalog: Catalog, project: ProjectId, secret: str, scopes: Sequence[Scope] = ALL_SCOPES) -> None:
+def add_key(
+    catalog: Catalog,
+    project: ProjectId,
+    secret: str,
+    scopes: Sequence[Scope] = ALL_SCOPES,
+    *,
+    limits: Allowed | None = None,
+) -> None:
     with catalog.transaction() as tx:
-        key = NewKey(new_key_id(), project, "tests", hash_of(secret, PEPPER), hint_of(secret), scopes)
+        hashed = hash_of(secret, PEPPER)
+        key = NewKey(new_key_id(), project, "tests", hashed, hint_of(secret), scopes, limits=limits or {})
         tx.keys.add(key, catalog.now())
 
 
-def _add_project(catalog: Catalog, name: str) -> ProjectId:
+def _add_project(catalog: Catalog, name: str, limits: Allowed | None = None) -> ProjectId:
     with catalog.transaction() as tx:
-        return tx.projects.add(new_project_id(), name, catalog.now()).id
+        return tx.projects.add(new_project_id(), name, catalog.now(), limits).id
 
 
 @contextmanager
@@ -148,7 +159,7 @@ def run_app(app: FastAPI) -> Iterator[str]:
 
 
 @contextmanager
-def run_server(folder: Path) -> Iterator[Server]:
+def run_server(folder: Path, limiter: Limiter | None = None) -> Iterator[Server]:
     with ExitStack() as stack:
         resources = stack.enter_context(open_resources(settings_for(folder)))
         project = _add_project(resources.catalog, "tests")
@@ -158,7 +169,9 @@ def run_server(folder: Path) -> Iterator[Server]:
         add_key(resources.catalog, project, READ_ONLY_KEY, (Scope.READ,))
         worker = Worker(resources)
         stack.callback(worker.close)
-        service = Service(resources, Gate(resources.catalog, PEPPER), worker, Wire())
+        ledger = Ledger(resources.catalog)
+        gate = Gate(resources.catalog, PEPPER)
+        service = Service(resources, gate, worker, Wire(), limiter or Limiter(), ledger)
 
         @contextmanager
         def opened() -> Iterator[Service]:

@@ -4,17 +4,19 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ingest.embedding import TokenIds, shortened
+from retrieval.api.accounting import embedded
 from retrieval.api.answers import json_answer
 from retrieval.api.dependencies import Reader, ResourcesDep
 from retrieval.api.schemas.embeddings import CreateEmbeddings, embeddings_page
 from retrieval.errors import InvalidInput
+from retrieval.ledger import EMBEDDING_TOKENS
 
 router = APIRouter(prefix="/v1", tags=["embeddings"])
 
 
 @router.post("/embeddings")
 @router.post("/embeddings_batch")
-def create_embeddings(body: CreateEmbeddings, request: Request, _: Reader, resources: ResourcesDep) -> Response:
+def create_embeddings(body: CreateEmbeddings, request: Request, caller: Reader, resources: ResourcesDep) -> Response:
     name = resources.embedders.name_of(body.model)
     embedder = resources.embedders.get(name)
     width = embedder.spec.width
@@ -24,11 +26,10 @@ def create_embeddings(body: CreateEmbeddings, request: Request, _: Reader, resou
             param="dimensions",
             code="integer_above_max_value",
         )
-    embedded = embedder.embed(_texts(body, resources.token_ids))
-    vectors = embedded.vectors if body.dimensions is None else shortened(embedded.vectors, body.dimensions)
-    cost = embedded.tokens * embedder.spec.dollars_per_million_tokens / 1e6
-    request.state.facts |= {"model": name, "prompt_tokens": embedded.tokens, "cost_usd": cost}
-    return json_answer(embeddings_page(vectors, embedded.tokens, body.model, body.encoding_format))
+    made = embedder.embed(_texts(body, resources.token_ids))
+    vectors = made.vectors if body.dimensions is None else shortened(made.vectors, body.dimensions)
+    embedded(request, caller, embedder.spec, made.tokens, EMBEDDING_TOKENS)
+    return json_answer(embeddings_page(vectors, made.tokens, body.model, body.encoding_format))
 
 
 def _texts(body: CreateEmbeddings, token_ids: TokenIds) -> list[str]:

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from retrieval.api.accounting import uploaded
 from retrieval.api.auth import Caller
-from retrieval.api.dependencies import Reader, ResourcesDep, Writer
-from retrieval.api.middleware import LARGEST_FILE
+from retrieval.api.dependencies import Reader, ResourcesDep, Service, ServiceDep, Writer
+from retrieval.api.middleware import FORM_ROOM, LARGEST_FILE
 from retrieval.api.multipart import FilePart, Form, read_form
 from retrieval.api.paging import envelope
 from retrieval.api.ranges import asked_range
@@ -25,9 +26,8 @@ from retrieval.api.schemas.files import (
 )
 from retrieval.catalog.account_rows import FileRow, NewFile
 from retrieval.catalog.paging import PageQuery
-from retrieval.errors import InvalidInput, TooLarge
+from retrieval.errors import InvalidInput, StorageQuotaReached, TooLarge
 from retrieval.ids import FileId, new_file_id
-from retrieval.resources import Resources
 from retrieval.storage.blobs import BlobFacts, Incoming
 from retrieval.storage.objects import Storage
 
@@ -37,7 +37,11 @@ PIECE_BYTES = 64 << 10
 
 
 @router.post("")
-async def create_file(request: Request, caller: Writer, resources: ResourcesDep) -> FileObject:
+async def create_file(request: Request, caller: Writer, service: ServiceDep) -> FileObject:
+    resources = service.resources
+    if service.limiter.most_bytes(caller) is not None:
+        said = request.headers.get("content-length", "")
+        await run_in_threadpool(check_room, int(said or 0) - FORM_ROOM, caller, service)
     with ExitStack() as stack:
         incoming: list[Incoming] = []
 
@@ -47,10 +51,10 @@ async def create_file(request: Request, caller: Writer, resources: ResourcesDep)
             return blob
 
         form = await read_form(request, "file", open_sink)
-        return await run_in_threadpool(_keep, form, incoming, caller, resources)
+        return await run_in_threadpool(_keep, form, incoming, caller, service, request)
 
 
-def _keep(form: Form, incoming: list[Incoming], caller: Caller, resources: Resources) -> FileObject:
+def _keep(form: Form, incoming: list[Incoming], caller: Caller, service: Service, request: Request) -> FileObject:
     """Check what came with the file, make its bytes durable, then its row."""
     purpose = checked_purpose(form.fields.get("purpose"))
     known = {"purpose", "expires_after[anchor]", "expires_after[seconds]"}
@@ -67,24 +71,42 @@ def _keep(form: Form, incoming: list[Incoming], caller: Caller, resources: Resou
         if size > BATCH_BYTES:
             raise TooLarge(f"A file for 'batch' may have at most {BATCH_BYTES} bytes.", param="file")
     facts = incoming[0].finish()
-    return FileObject.of(add_file(facts, filename, purpose, form.file.media_type, seconds, caller, resources))
+    row = _add(facts, filename, purpose, form.file.media_type, seconds, caller, service)
+    uploaded(request, caller, row.bytes)
+    return FileObject.of(row)
 
 
-def add_file(
+def check_room(size: int, caller: Caller, service: Service) -> None:
+    """Before bytes are taken in for nothing: whether so many more would still be allowed."""
+    most = service.limiter.most_bytes(caller)
+    if most is None:
+        return
+    with service.resources.catalog.reading() as tx:
+        stored = tx.projects.get(caller.project).bytes_stored + tx.uploads.pending_bytes(caller.project)
+    if stored + max(0, size) > most:
+        raise StorageQuotaReached(most=most, stored=stored + max(0, size))
+
+
+def _add(
     facts: BlobFacts,
     filename: str,
     purpose: str,
     media_type: str,
     expires_seconds: int | None,
     caller: Caller,
-    resources: Resources,
+    service: Service,
 ) -> FileRow:
     """The row of a file whose bytes are durable; a copy that the project had already is removed again."""
+    resources, most = service.resources, service.limiter.most_bytes(caller)
     now = resources.catalog.now()
     expires_at = None if expires_seconds is None else now + expires_seconds
     new = NewFile(new_file_id(), filename, purpose, facts.bytes, facts.sha256, facts.name, media_type[:255], expires_at)
-    with resources.catalog.transaction() as tx:
-        row = tx.files.add(caller.project, new, now)
+    try:
+        with resources.catalog.transaction() as tx:
+            row = tx.files.add(caller.project, new, now, most_bytes=most)
+    except StorageQuotaReached:
+        resources.storage.delete(facts.name)
+        raise
     if row.blob != facts.name:
         resources.storage.delete(facts.name)
     return row

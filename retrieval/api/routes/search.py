@@ -3,9 +3,10 @@
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
+from retrieval.api.accounting import searched
 from retrieval.api.answers import json_answer
 from retrieval.api.dependencies import Reader, ResourcesDep, ServiceDep
 from retrieval.api.schemas.chunks import MOST_CHUNKS, ChunkPage, ListChunks, parse_token
@@ -22,6 +23,7 @@ router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}", tags=["search"]
 def search_vector_store(
     vector_store_id: str,
     body: SearchRequest,
+    request: Request,
     caller: Reader,
     service: ServiceDep,
     trace: Annotated[bool, Query(description="Tell how each result came by its place.")] = False,
@@ -29,6 +31,7 @@ def search_vector_store(
 ) -> Response:
     query = body.to_query(service.wire.most_results, service.wire.keyword_weight)
     answer = service.resources.searcher.search(caller.project, StoreId(vector_store_id), query)
+    searched(request, caller, answer)
     traced = trace or x_carrel_trace.strip().lower() in {"1", "true"}
     return json_answer(search_page(query.texts, answer, traced=traced))
 

@@ -6,24 +6,28 @@ from contextlib import ExitStack
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
+from retrieval.api.accounting import uploaded
 from retrieval.api.auth import Caller
-from retrieval.api.dependencies import ResourcesDep, Writer
-from retrieval.api.middleware import LARGEST_PART
+from retrieval.api.dependencies import ResourcesDep, Service, ServiceDep, Writer
+from retrieval.api.middleware import FORM_ROOM, LARGEST_PART
 from retrieval.api.multipart import FilePart, Form, read_form
+from retrieval.api.routes.files import check_room
 from retrieval.api.schemas.files import plain_name
 from retrieval.api.schemas.uploads import MOST_UPLOAD_BYTES, CompleteUpload, CreateUpload, PartObject, UploadObject
 from retrieval.catalog.account_rows import NewFile, UploadRow, UploadStatus
 from retrieval.catalog.uploads import NewUpload
-from retrieval.errors import InvalidInput
+from retrieval.errors import InvalidInput, StorageQuotaReached
 from retrieval.ids import PartId, UploadId, new_file_id, new_part_id, new_upload_id
 from retrieval.resources import Resources
-from retrieval.storage.blobs import Incoming
+from retrieval.storage.blobs import BlobFacts, Incoming
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
 
 @router.post("")
-def create_upload(body: CreateUpload, caller: Writer, resources: ResourcesDep) -> UploadObject:
+def create_upload(body: CreateUpload, caller: Writer, service: ServiceDep) -> UploadObject:
+    resources = service.resources
+    check_room(body.bytes, caller, service)
     seconds = body.expires_after.seconds if body.expires_after else None
     new = NewUpload(new_upload_id(), plain_name(body.filename), body.purpose, body.bytes, body.mime_type, seconds)
     with resources.catalog.transaction() as tx:
@@ -31,9 +35,12 @@ def create_upload(body: CreateUpload, caller: Writer, resources: ResourcesDep) -
 
 
 @router.post("/{upload_id}/parts")
-async def add_part(upload_id: str, request: Request, caller: Writer, resources: ResourcesDep) -> PartObject:
-    upload = UploadId(upload_id)
+async def add_part(upload_id: str, request: Request, caller: Writer, service: ServiceDep) -> PartObject:
+    upload, resources = UploadId(upload_id), service.resources
     await run_in_threadpool(_pending, upload, caller, resources)  # before megabytes are taken in for nothing
+    if service.limiter.most_bytes(caller) is not None:
+        said = request.headers.get("content-length", "")
+        await run_in_threadpool(check_room, int(said or 0) - FORM_ROOM, caller, service)
     part = new_part_id()
     with ExitStack() as stack:
         incoming: list[Incoming] = []
@@ -44,7 +51,9 @@ async def add_part(upload_id: str, request: Request, caller: Writer, resources: 
             return body
 
         form = await read_form(request, "data", open_sink)
-        return await run_in_threadpool(_keep_part, form, incoming, upload, part, caller, resources)
+        kept = await run_in_threadpool(_keep_part, form, incoming, upload, part, caller, resources)
+    uploaded(request, caller, incoming[0].facts.bytes)
+    return kept
 
 
 def _pending(upload: UploadId, caller: Caller, resources: Resources) -> UploadRow:
@@ -69,9 +78,9 @@ def _keep_part(
 
 
 @router.post("/{upload_id}/complete")
-def complete_upload(upload_id: str, body: CompleteUpload, caller: Writer, resources: ResourcesDep) -> UploadObject:
+def complete_upload(upload_id: str, body: CompleteUpload, caller: Writer, service: ServiceDep) -> UploadObject:
     """Completing a completed upload answers with it again: an answer may have been lost on its way."""
-    upload = UploadId(upload_id)
+    upload, resources = UploadId(upload_id), service.resources
     with resources.catalog.reading() as tx:
         row = tx.uploads.get(caller.project, upload, resources.catalog.now())
         if row.status is UploadStatus.COMPLETED and row.file_id is not None:
@@ -89,7 +98,7 @@ def complete_upload(upload_id: str, body: CompleteUpload, caller: Writer, resour
         if body.md5 is not None and body.md5.lower() != joined.facts.md5:
             raise InvalidInput("The parts' md5 is not the one given.", param="md5", code="invalid_value")
         facts = joined.finish()
-    return _complete(row, facts.name, facts.sha256, facts.bytes, caller, resources)
+    return _complete(row, facts, caller, service)
 
 
 def _chosen(body: CompleteUpload, known: Collection[PartId]) -> list[PartId]:
@@ -103,16 +112,23 @@ def _chosen(body: CompleteUpload, known: Collection[PartId]) -> list[PartId]:
     return chosen
 
 
-def _complete(row: UploadRow, blob: str, sha256: str, size: int, caller: Caller, resources: Resources) -> UploadObject:
+def _complete(row: UploadRow, facts: BlobFacts, caller: Caller, service: Service) -> UploadObject:
+    resources, most = service.resources, service.limiter.most_bytes(caller)
     now = resources.catalog.now()
     seconds = row.file_expires_after_seconds
     expires_at = None if seconds is None else now + seconds
-    new = NewFile(new_file_id(), row.filename, row.purpose, size, sha256, blob, row.media_type, expires_at)
-    with resources.catalog.transaction() as tx:
-        file = tx.uploads.complete(caller.project, row.id, new, now)
-        done = tx.uploads.get(caller.project, row.id, now)
-    if file.blob != blob:
-        resources.storage.delete(blob)  # the project had these bytes, or another request was quicker
+    new = NewFile(
+        new_file_id(), row.filename, row.purpose, facts.bytes, facts.sha256, facts.name, row.media_type, expires_at
+    )
+    try:
+        with resources.catalog.transaction() as tx:
+            file = tx.uploads.complete(caller.project, row.id, new, now, most_bytes=most)
+            done = tx.uploads.get(caller.project, row.id, now)
+    except StorageQuotaReached:
+        resources.storage.delete(facts.name)
+        raise
+    if file.blob != facts.name:
+        resources.storage.delete(facts.name)  # the project had these bytes, or another request was quicker
     return UploadObject.of(done, file)
 
 
