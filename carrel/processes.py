@@ -51,6 +51,7 @@ def run_api(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        http="h11",
         h11_max_incomplete_event_size=64 << 10,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,

@@ -1,7 +1,10 @@
 """create_app: routes, middleware and the error table around one process's opened parts."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.types import Scope
@@ -9,7 +12,10 @@ from starlette.types import Scope
 from retrieval.api import errors
 from retrieval.api.dependencies import Service
 from retrieval.api.middleware import Admitted, Bounded, Observed
+from retrieval.api.quick import Quick
 from retrieval.api.routes import ROUTERS
+
+THREADS: Final = 40  # searches under way at once: some may wait for a model elsewhere
 
 
 def create_app(opened: Callable[[], AbstractContextManager[Service]]) -> FastAPI:
@@ -17,7 +23,8 @@ def create_app(opened: Callable[[], AbstractContextManager[Service]]) -> FastAPI
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with opened() as service:
+        with opened() as service, ThreadPoolExecutor(THREADS, "search") as threads:
+            asyncio.get_running_loop().set_default_executor(threads)
             app.state.service = service
             yield
 
@@ -35,6 +42,7 @@ def create_app(opened: Callable[[], AbstractContextManager[Service]]) -> FastAPI
         return service
 
     # Added innermost first.
+    app.add_middleware(Quick, service_of=service_of)
     app.add_middleware(Bounded)
     app.add_middleware(Admitted, service_of=service_of)
     app.add_middleware(Observed)

@@ -29,6 +29,17 @@ class Caller:
             raise NotPermitted(f"This key may not {scope.value}: it lacks the scope '{scope.value}'.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the catalog said of a key, and when."""
+
+    key: KeyRow | None  # None: the open project, which needs none
+    project: ProjectId
+    limits: Limits
+    now: int  # by the catalog's clock
+    moment: float
+
+
 class Gate:
     """Checks keys. With `open_project`, everybody is let in as that project (loopback only)."""
 
@@ -36,41 +47,58 @@ class Gate:
         self._catalog = catalog
         self._pepper = pepper
         self._open_project = open_project
-        self._known: OrderedDict[str, tuple[float, KeyRow | None, Limits]] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
         self._lock = threading.Lock()  # guards _known
 
     def admit(self, authorization: str | None, *, project: str | None = None) -> Caller:
         """The caller behind an Authorization header; `project` is the one that another header claims."""
+        hashed = self._hashed(authorization)
+        return _caller(self._remembered(hashed) or self._found(hashed), project)
+
+    def recall(self, authorization: str | None, *, project: str | None = None) -> Caller | None:
+        """As `admit`, for whoever must not wait: None if the catalog has to be asked."""
+        known = self._remembered(self._hashed(authorization))
+        return None if known is None else _caller(known, project)
+
+    def _hashed(self, authorization: str | None) -> str:
         if self._open_project is not None:
-            return Caller(self._open_project, None, self._remembered("")[1])
+            return ""
         scheme, _, secret = (authorization or "").strip().partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             raise NotAuthenticated(
                 "You didn't provide an API key. Send it in the header 'Authorization: Bearer YOUR_KEY'."
             )
-        key, limits = self._remembered(hash_of(secret.strip(), self._pepper))
-        if key is None or not key.valid_at(self._catalog.now()):
-            raise NotAuthenticated("Incorrect API key provided.", code="invalid_api_key")
-        if project and project != key.project_id:
-            raise NotAuthenticated("The key does not belong to the project named in 'OpenAI-Project'.")
-        return Caller(key.project_id, key, limits)
+        return hash_of(secret.strip(), self._pepper)
 
-    def _remembered(self, hashed: str) -> tuple[KeyRow | None, Limits]:
-        """The key with this hash and the limits of its project; without a hash, those of the open project."""
-        moment = time.monotonic()
+    def _remembered(self, hashed: str) -> _Known | None:
         with self._lock:
             known = self._known.get(hashed)
-            if known is not None and moment - known[0] < REMEMBERED_SECONDS:
-                return known[1], known[2]
+        return known if known is not None and time.monotonic() - known.moment < REMEMBERED_SECONDS else None
+
+    def _found(self, hashed: str) -> _Known | None:
+        """The key with this hash and the limits of its project; without a hash, those of the open project."""
+        moment = time.monotonic()
         with self._catalog.reading() as tx:
             key = tx.keys.find(hashed) if hashed else None
             project = key.project_id if key else None if hashed else self._open_project
             limits = tx.projects.get(project).limits if project else {}
+        known = None if project is None else _Known(key, project, limits, self._catalog.now(), moment)
         with self._lock:
-            if project is None:
+            if known is None:
                 self._known.pop(hashed, None)
             else:
-                self._known[hashed] = (moment, key, limits)
+                self._known[hashed] = known
+                self._known.move_to_end(hashed)
                 while len(self._known) > REMEMBERED_KEYS:
                     self._known.popitem(last=False)
-        return key, limits
+        return known
+
+
+def _caller(known: _Known | None, project: str | None) -> Caller:
+    """Whoever that is, if the key holds still and belongs to the project that is claimed."""
+    key = known.key if known else None
+    if known is None or (key and not key.valid_at(known.now + int(time.monotonic() - known.moment))):
+        raise NotAuthenticated("Incorrect API key provided.", code="invalid_api_key")
+    if key and project and project != key.project_id:
+        raise NotAuthenticated("The key does not belong to the project named in 'OpenAI-Project'.")
+    return Caller(known.project, key, known.limits)

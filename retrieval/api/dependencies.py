@@ -1,6 +1,9 @@
-"""What routes may receive: the caller, the opened parts, and nothing that they could open themselves."""
+"""What routes may receive: the caller, the opened parts, and nothing that they could open themselves.
 
-from collections.abc import Callable
+They are coroutines although they wait for nothing: the framework would ask a thread for each plain function.
+"""
+
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -35,13 +38,14 @@ class Service:
     ledger: Ledger
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 
 
-def resources_of(request: Request) -> Resources:
-    return service_of(request).resources
+async def resources_of(request: Request) -> Resources:
+    service: Service = request.app.state.service
+    return service.resources
 
 
 def caller_of(request: Request) -> Caller:
@@ -50,18 +54,20 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
-def allowed(scope: Scope) -> Callable[[Request], Caller]:
+def permit(caller: Caller, scope: Scope, path: str) -> None:
+    """Raise unless the caller's key has the scope and may use the path."""
+    caller.require(scope)
+    routes = caller.key.routes if caller.key else None
+    if routes is not None and not any(path == route or path.startswith(route.rstrip("/") + "/") for route in routes):
+        raise NotPermitted(f"This key may not use {path}.")
+
+
+def allowed(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
     """A dependency: the caller, if the key has the scope and may use the route."""
 
-    def check(request: Request) -> Caller:
+    async def check(request: Request) -> Caller:
         caller = caller_of(request)
-        caller.require(scope)
-        routes = caller.key.routes if caller.key else None
-        path = request.url.path
-        if routes is not None and not any(
-            path == route or path.startswith(route.rstrip("/") + "/") for route in routes
-        ):
-            raise NotPermitted(f"This key may not use {path}.")
+        permit(caller, scope, request.url.path)
         return caller
 
     return check

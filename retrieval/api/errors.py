@@ -81,6 +81,7 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
     EmbedderMisbehaved: Row(503, SERVER_ERROR, "The embedding model gave no usable answer. Try again.", 5),
     ModelMissing: Row(503, SERVER_ERROR, None, 60),
 }
+FORESEEN: Final = tuple(TABLE)
 UNFORESEEN: Final = Row(500, SERVER_ERROR, "The server failed. Tell the operator; see the server's log.")
 
 

@@ -114,6 +114,10 @@ class Limiter:
         self._counters = counters or LocalCounters()
         self._defaults = {name: value for name, value in (defaults or {}).items() if value}
 
+    def is_prompt(self, caller: Caller) -> bool:
+        """Whether `admit` asks nobody outside of this process."""
+        return isinstance(self._counters, LocalCounters) or not self._has_limits(caller)
+
     def admit(self, caller: Caller, method: str, path: str) -> Standing:
         """Let a request in before its body is read, or raise `QuotaExceeded`."""
         wanted = list(self._wanted(caller, method, path))
@@ -144,8 +148,11 @@ class Limiter:
         """That the caller's project may keep, as far as this caller may add to it."""
         return min((limit for _, limit in self._owners(caller, BYTES_STORED)), default=None)
 
+    def _has_limits(self, caller: Caller) -> bool:
+        return bool(self._defaults or caller.limits or (caller.key and caller.key.limits))
+
     def _wanted(self, caller: Caller, method: str, path: str) -> Iterator[Take]:
-        if not (self._defaults or caller.limits or (caller.key and caller.key.limits)):
+        if not self._has_limits(caller):
             return
         kinds = [(REQUESTS, "", True), (TOKENS, "", False)]
         if method == "POST" and path in _UPLOADING:

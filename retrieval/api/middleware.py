@@ -97,15 +97,21 @@ class Admitted:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        authorization, project = headers.get("authorization"), headers.get("openai-project")
         service, state = self._service_of(scope), scope.setdefault("state", {})
 
         def admit() -> Standing:
-            caller = service.gate.admit(headers.get("authorization"), project=headers.get("openai-project"))
+            caller = service.gate.admit(authorization, project=project)
             state["caller"] = caller  # also of one who is refused: the log says who it was
             return service.limiter.admit(caller, scope["method"], scope["path"])
 
         try:
-            state["standing"] = await run_in_threadpool(admit)
+            known = service.gate.recall(authorization, project=project)
+            if known is not None and service.limiter.is_prompt(known):  # by far the most: no thread is asked
+                state["caller"] = known
+                state["standing"] = service.limiter.admit(known, scope["method"], scope["path"])
+            else:
+                state["standing"] = await run_in_threadpool(admit)
         except RetrievalError as error:
             await answer_of(error)(scope, receive, send)
             return

@@ -1,6 +1,6 @@
 """Search: a question to one store; and what it holds, shown without a question."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import numpy as np
 from fastapi import APIRouter, Header, Query, Request
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from retrieval.api.accounting import searched
 from retrieval.api.answers import json_answer
-from retrieval.api.dependencies import Reader, ResourcesDep, ServiceDep
+from retrieval.api.dependencies import Reader, ResourcesDep, Service, ServiceDep, caller_of
 from retrieval.api.schemas.chunks import MOST_CHUNKS, ChunkPage, ListChunks, parse_token
 from retrieval.api.schemas.search import SearchPage, SearchRequest, search_page
 from retrieval.ids import FileId, StoreId
@@ -24,15 +24,24 @@ def search_vector_store(
     vector_store_id: str,
     body: SearchRequest,
     request: Request,
-    caller: Reader,
+    _: Reader,
     service: ServiceDep,
     trace: Annotated[bool, Query(description="Tell how each result came by its place.")] = False,
     x_carrel_trace: Annotated[str, Header(description="`1`: the same as the query parameter `trace`.")] = "",
 ) -> Response:
-    query = body.to_query(service.wire.most_results, service.wire.keyword_weight)
-    answer = service.resources.searcher.search(caller.project, StoreId(vector_store_id), query)
-    searched(request, caller, answer)
     traced = trace or x_carrel_trace.strip().lower() in {"1", "true"}
+    return answer_search(vector_store_id, body, request, service, traced=traced)
+
+
+ROUTE: Final = router.routes[-1]  # by what name `quick` is to be logged
+
+
+def answer_search(store: str, body: SearchRequest, request: Request, service: Service, *, traced: bool) -> Response:
+    """What the route does, for whoever has the request checked already."""
+    caller = caller_of(request)
+    query = body.to_query(service.wire.most_results, service.wire.keyword_weight)
+    answer = service.resources.searcher.search(caller.project, StoreId(store), query)
+    searched(request, caller, answer)
     return json_answer(search_page(query.texts, answer, traced=traced))
 
 
