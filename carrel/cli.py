@@ -1,34 +1,47 @@
-"""The command `carrel`: what each word does stands in the room it names."""
+"""The command `carrel`: what each word does stands in the room it names.
 
+A group of words is a module with a typer `app`, added below. Its commands take the options of `carrel.options`, speak
+to the server through `connect`, answer through `Output`, and raise `ServerError` when something is wrong: `main` is the
+one place that turns errors into a sentence and an exit code. docs/cli.md lists every command, held by a test.
+"""
+
+import os
 import sys
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from carrel import keys, processes, supervisor
-from configs.settings import Settings, SettingsError, load_settings
+from carrel import keys, output, processes, stores, supervisor
+from carrel.exits import Exit
+from carrel.options import ConfigOption
+from carrel.remote import ServerError
+from carrel.version import version
+from configs.settings import SettingsError, load_settings
+from retrieval.errors import CatalogError
 
-SETTINGS_WRONG: Final = 78  # the exit code that systems know for bad configuration
-
-app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 app.add_typer(keys.app, name="keys", help="Make, list and revoke API keys.")
 app.add_typer(keys.projects, name="projects", help="List projects and set their limits.")
+app.add_typer(stores.app, name="stores", help="List, make, show and remove vector stores.")
 model = typer.Typer(no_args_is_help=True)
 app.add_typer(model, name="model", help="The local embedding model.")
 
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="TOML file with settings; the environment wins over it.")
-]
 TiedOption = Annotated[bool, typer.Option("--tied", hidden=True, help="End when standard input ends.")]
 
 
-def settings_or_exit(config: Path | None) -> Settings:
-    try:
-        return load_settings(file=config)
-    except SettingsError as error:
-        typer.echo(f"The settings cannot be used:\n{error}", err=True)
-        raise typer.Exit(SETTINGS_WRONG) from None
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"carrel {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def carrel(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Self-hosted vector stores that speak OpenAI's API."""
 
 
 @app.command()
@@ -37,7 +50,7 @@ def serve(
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Ask for no key; on loopback only.")] = False,
 ) -> None:
     """Start API, worker and beat on this machine, and keep them running until Ctrl-C."""
-    settings = settings_or_exit(config)
+    settings = load_settings(file=config)
     if no_auth:
         settings = settings.model_copy(update={"access": settings.access.model_copy(update={"require_keys": False})})
     raise typer.Exit(supervisor.serve(settings, config))
@@ -47,7 +60,7 @@ def serve(
 def api(config: ConfigOption = None, tied: TiedOption = False) -> None:
     """Run one API process in the foreground."""
     processes.tie(tied)
-    processes.run_api(settings_or_exit(config))
+    processes.run_api(load_settings(file=config))
 
 
 @app.command()
@@ -59,22 +72,37 @@ def worker(
 ) -> None:
     """Run one worker in the foreground."""
     processes.tie(tied)
-    processes.run_worker(settings_or_exit(config), queues, concurrency)
+    processes.run_worker(load_settings(file=config), queues, concurrency)
 
 
 @app.command()
 def beat(config: ConfigOption = None, tied: TiedOption = False) -> None:
     """Run the timetable in the foreground; one is enough, two do no harm."""
     processes.tie(tied)
-    processes.run_beat(settings_or_exit(config))
+    processes.run_beat(load_settings(file=config))
 
 
 @model.command("fetch")
 def fetch(config: ConfigOption = None) -> None:
     """Fetch the configured embedding model and verify it."""
-    processes.fetch(settings_or_exit(config))
+    processes.fetch(load_settings(file=config))
 
 
 def main() -> None:
-    app(prog_name="carrel")
-    sys.exit(0)
+    as_json = "--json" in sys.argv
+    try:
+        app(prog_name="carrel")
+    except ServerError as error:
+        output.fail(error, as_json=as_json)
+        sys.exit(error.exit_code)
+    except SettingsError as error:
+        trouble = ServerError(f"The settings cannot be used:\n{error}", exit_code=Exit.SETTINGS, code="bad_settings")
+        output.fail(trouble, as_json=as_json)
+        sys.exit(Exit.SETTINGS)
+    except CatalogError as error:
+        trouble = ServerError(f"The catalog cannot be used: {error}", exit_code=Exit.UNAVAILABLE, code="catalog")
+        output.fail(trouble, as_json=as_json)
+        sys.exit(Exit.UNAVAILABLE)
+    except BrokenPipeError:  # whoever read our lines has seen enough; the flush at exit must not complain either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.DONE)

@@ -11,6 +11,7 @@ from typing import Final
 import typer
 import uvicorn
 
+from carrel.exits import Exit
 from carrel.logs import configure
 from configs.settings import Settings
 from ingest.embedding.fetch import fetch_model
@@ -42,7 +43,7 @@ def run_api(settings: Settings) -> None:
     configure()
     if not settings.access.require_keys and settings.host not in LOOPBACK:
         typer.echo(f"Without keys the service listens on loopback only, not on {settings.host}.", err=True)
-        raise typer.Exit(78)
+        raise typer.Exit(Exit.SETTINGS)
     application = create_app(functools.partial(open_service, settings))
     uvicorn.run(
         application,

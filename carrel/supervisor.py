@@ -23,6 +23,7 @@ from typing import Final
 
 import typer
 
+from carrel.exits import Exit
 from carrel.greeting import greet
 from configs.settings import Settings
 from retrieval.api.service import ensure_key, first_project, pepper_of
@@ -38,9 +39,6 @@ LOCK_TRIES: Final = 8
 LOCK_PAUSE_SECONDS: Final = 0.25
 
 BULK_WORDS: Final = ("--queues=bulk,upkeep", "--concurrency=1")
-
-IN_USE: Final = 75  # the exit codes that systems know: try again later,
-BAD_SETTINGS: Final = 78  # and bad configuration
 
 
 @dataclass(slots=True)
@@ -118,14 +116,14 @@ def serve(settings: Settings, config: Path | None) -> int:
             return _serve(settings, config, lock)
     except BlockingIOError:
         typer.echo(f"The data folder {settings.data_dir} is in use by another Carrel. Stop that one first.", err=True)
-        return IN_USE
+        return Exit.TRY_LATER
 
 
 def _serve(settings: Settings, config: Path | None, lock: int) -> int:
     problem = _problem(settings)
     if problem is not None:
         typer.echo(problem, err=True)
-        return BAD_SETTINGS
+        return Exit.SETTINGS
     with Catalog.open(catalog_url(settings)) as catalog:
         minted = ensure_key(settings, catalog, first_project(catalog), pepper_of(settings))
     environment = _environment(settings)

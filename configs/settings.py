@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 PREFIX = "CARREL_"
 FILE_VARIABLE = "CARREL_CONFIG"
+SERVER_VARIABLE = "CARREL_URL"  # for the command line: not a setting of the service, whose address is host and port
+NO_SETTINGS = frozenset({FILE_VARIABLE, SERVER_VARIABLE})
 
 
 class SettingsError(ValueError):
@@ -200,7 +202,7 @@ def _merge_environment(
     tree: Tree, environment: Mapping[str, str], origins: dict[str, str], problems: list[str]
 ) -> None:
     known = variables()
-    for name in sorted(name for name in environment if name.startswith(PREFIX) and name != FILE_VARIABLE):
+    for name in sorted(name for name in environment if name.startswith(PREFIX) and name not in NO_SETTINGS):
         path = known.get(name)
         if path is None:
             problems.append(f"{name}: there is no such setting")

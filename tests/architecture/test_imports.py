@@ -31,7 +31,7 @@ OWNERS = {
     "charset_normalizer": {"ingest.parsing.encoding"},
     "onnxruntime": {"ingest.embedding.sessions"},
     "tokenizers": {"ingest.embedding.local"},
-    "httpx": {"ingest.embedding.upstream"},
+    "httpx": {"ingest.embedding.upstream", "carrel.remote"},
     "faiss": {"retrieval.index.vectors.kernels"},
     "sqlalchemy": {"retrieval.catalog"},
     "alembic": {"retrieval.catalog"},
