@@ -15,6 +15,8 @@ PartId = NewType("PartId", str)
 StoreId = NewType("StoreId", str)
 BatchId = NewType("BatchId", str)
 SegmentId = NewType("SegmentId", str)
+HoldId = NewType("HoldId", str)
+ImportId = NewType("ImportId", str)
 LeaseToken = NewType("LeaseToken", str)
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
@@ -54,6 +56,18 @@ def new_batch_id() -> BatchId:
 
 def new_segment_id() -> SegmentId:
     return SegmentId(f"seg_{_random()}")
+
+
+def new_export_id() -> HoldId:
+    return HoldId(f"export_{_random()}")
+
+
+def new_backup_id() -> HoldId:
+    return HoldId(f"backup_{_random()}")
+
+
+def new_import_id() -> ImportId:
+    return ImportId(f"import_{_random()}")
 
 
 def new_lease_token() -> LeaseToken:

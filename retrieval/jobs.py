@@ -16,6 +16,7 @@ from kombu.exceptions import KombuError
 from retrieval.ids import StoreId
 
 INDEX_WAITING: Final = "carrel.index_waiting"
+IMPORT_WAITING: Final = "carrel.import_waiting"
 SWEEP: Final = "carrel.sweep"
 KEEP_UP: Final = "carrel.keep_up"
 CLEAN_UP: Final = "carrel.clean_up"
@@ -76,6 +77,8 @@ def messenger(broker_url: str, spool: Path, *, poll_seconds: float = 0.1, visibi
 class Doorbell(Protocol):
     def ring(self, store: StoreId, *, bulk: bool = False) -> None: ...
 
+    def ring_for_imports(self) -> None: ...
+
 
 class CeleryDoorbell:
     """Sends by name; knows no task's code. Safe for threads.
@@ -99,10 +102,14 @@ class CeleryDoorbell:
                 self._ringing[store, bulk] = True
                 return
             self._ringing[store, bulk] = False
-        self._send(store, bulk)
+        self._send(INDEX_WAITING, (store, bulk), BULK if bulk else INTERACTIVE)
         later = threading.Timer(self._moment_seconds, self._after, (store, bulk))
         later.daemon = True
         later.start()
+
+    def ring_for_imports(self) -> None:
+        """Archives wait to become stores; whoever hears of it takes one."""
+        self._send(IMPORT_WAITING, (), BULK)
 
     def waiting(self, queue: str) -> int:
         """Doorbells that nobody has answered yet; 0 where the broker does not say."""
@@ -118,19 +125,21 @@ class CeleryDoorbell:
         if again:
             self.ring(store, bulk=bulk)
 
-    def _send(self, store: StoreId, bulk: bool) -> None:
+    def _send(self, task: str, arguments: tuple[str | bool, ...], queue: str) -> None:
         if time.monotonic() < self._quiet_until:
             return
-        queue = BULK if bulk else INTERACTIVE
         try:
-            self._app.send_task(INDEX_WAITING, (store, bulk), queue=queue, retry=True, retry_policy=ONCE_MORE)
+            self._app.send_task(task, arguments, queue=queue, retry=True, retry_policy=ONCE_MORE)
         except self._broken as error:
             self._quiet_until = time.monotonic() + QUIET_SECONDS
-            log.warning("doorbell out of order", extra={"store": store, "why": type(error).__name__})
+            log.warning("doorbell out of order", extra={"task": task, "why": type(error).__name__})
 
 
 class SilentDoorbell:
     """Rings nowhere: for whoever works through what waits by itself."""
 
     def ring(self, store: StoreId, *, bulk: bool = False) -> None:
+        pass
+
+    def ring_for_imports(self) -> None:
         pass

@@ -16,17 +16,22 @@ UNTOUCHED_SECONDS: Final = 2  # before a new file's own doorbell counts as lost
 
 class Bell(Protocol):
     def ring(self, store: StoreId, *, bulk: bool = False) -> None: ...
+    def ring_for_imports(self) -> None: ...
     def waiting(self, queue: str) -> int: ...
 
 
 def ring_for_waiting(resources: WorkerResources, doorbell: Bell) -> int:
     """Ring for every store with waiting files, as far as the queues are not full of rings; how many those were."""
     with resources.catalog.reading() as tx:
+        imports = tx.imports.waiting(resources.now())
         waiting = tx.claims.waiting(now=resources.now(), untouched_seconds=UNTOUCHED_SECONDS, most=MOST_STORES)
-    if not waiting:
+    if not waiting and not imports:
         return 0
     deaf = {bulk: doorbell.waiting(BULK if bulk else INTERACTIVE) > SHALLOW for bulk in (False, True)}
     rung = 0
+    if imports and not deaf[True]:
+        doorbell.ring_for_imports()
+        rung += 1
     for store in waiting:
         bulk = store.files > 1
         if not deaf[bulk]:

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from retrieval import audit
+from retrieval.archive.exporting import release
 from retrieval.catalog.transaction import Catalog, Transaction
 from retrieval.errors import NotFound
 from retrieval.ids import StoreId
@@ -51,6 +52,7 @@ class Swept:
     codebooks: int = 0
     blobs: int = 0
     parts: int = 0
+    exports: int = 0  # that nobody downloads any more
     leftovers: int = 0  # of writers that died; by `Storage.sweep`, which walks all folders
 
 
@@ -79,13 +81,15 @@ def expire(catalog: Catalog, now: int, grace: Grace | None = None) -> Expired:
 def sweep_removed(catalog: Catalog, storage: Storage, now: int, grace: Grace | None = None) -> Swept:
     """Objects whose rows say that they may go, once nobody can be reading them."""
     before = now - (grace or Grace()).removed_seconds
-    indexes = _sweep_indexes(catalog, storage, before)  # first: a segment's row takes those of its indexes with it
+    exports = _sweep_exports(catalog, storage, now)
+    indexes = _sweep_indexes(catalog, storage, before, now)  # first: a segment's row takes those of its indexes with it
     return Swept(
-        _sweep_segments(catalog, storage, before),
+        _sweep_segments(catalog, storage, before, now),
         indexes,
-        _sweep_codebooks(catalog, storage, before),
-        _sweep_blobs(catalog, storage, before),
+        _sweep_codebooks(catalog, storage, before, now),
+        _sweep_blobs(catalog, storage, before, now),
         _sweep_parts(catalog, storage),
+        exports,
     )
 
 
@@ -162,9 +166,9 @@ def _until_none(catalog: Catalog, act: Callable[[Transaction], int]) -> int:
 # Objects that rows give free: files before rows, for the rows are what they are found by
 
 
-def _sweep_segments(catalog: Catalog, storage: Storage, before: int) -> int:
+def _sweep_segments(catalog: Catalog, storage: Storage, before: int, now: int) -> int:
     swept = 0
-    while rows := _listed(catalog, lambda tx: tx.sweeps.removed_segments(before, AT_ONCE)):
+    while rows := _listed(catalog, lambda tx: tx.sweeps.removed_segments(before, AT_ONCE, now)):
         for row in rows:
             storage.delete(segment_name(row.store_id, row.id))
         with catalog.transaction() as tx:
@@ -172,9 +176,9 @@ def _sweep_segments(catalog: Catalog, storage: Storage, before: int) -> int:
     return swept
 
 
-def _sweep_indexes(catalog: Catalog, storage: Storage, before: int) -> int:
+def _sweep_indexes(catalog: Catalog, storage: Storage, before: int, now: int) -> int:
     swept = 0
-    while rows := _listed(catalog, lambda tx: tx.sweeps.removed_indexes(before, AT_ONCE)):
+    while rows := _listed(catalog, lambda tx: tx.sweeps.removed_indexes(before, AT_ONCE, now)):
         for row in rows:
             storage.delete(codes_name(row.store_id, row.segment_id, row.codebook))
         with catalog.transaction() as tx:
@@ -182,9 +186,9 @@ def _sweep_indexes(catalog: Catalog, storage: Storage, before: int) -> int:
     return swept
 
 
-def _sweep_codebooks(catalog: Catalog, storage: Storage, before: int) -> int:
+def _sweep_codebooks(catalog: Catalog, storage: Storage, before: int, now: int) -> int:
     swept = 0
-    while rows := _listed(catalog, lambda tx: tx.sweeps.removed_codebooks(before, AT_ONCE)):
+    while rows := _listed(catalog, lambda tx: tx.sweeps.removed_codebooks(before, AT_ONCE, now)):
         for row in rows:
             storage.delete(codebook_name(row.store_id, row.version))
         with catalog.transaction() as tx:
@@ -195,9 +199,9 @@ def _sweep_codebooks(catalog: Catalog, storage: Storage, before: int) -> int:
 # Uploaded bytes: rows before files, for an equal file may still adopt a blob. Who dies between leaves an unknown object
 
 
-def _sweep_blobs(catalog: Catalog, storage: Storage, before: int) -> int:
+def _sweep_blobs(catalog: Catalog, storage: Storage, before: int, now: int) -> int:
     swept = 0
-    while rows := _listed(catalog, lambda tx: tx.files.orphaned_blobs(before, AT_ONCE)):
+    while rows := _listed(catalog, lambda tx: tx.files.orphaned_blobs(before, AT_ONCE, now)):
         for row in rows:
             with catalog.transaction() as tx:
                 free = tx.files.forget_blob(row)
@@ -211,6 +215,15 @@ def _sweep_parts(catalog: Catalog, storage: Storage) -> int:
         with catalog.transaction() as tx:
             swept += tx.uploads.forget_parts([row.id for row in rows])
         _delete(storage, [row.blob for row in rows])
+    return swept
+
+
+def _sweep_exports(catalog: Catalog, storage: Storage, now: int) -> int:
+    swept = 0
+    while rows := _listed(catalog, lambda tx: tx.holds.over(now, AT_ONCE)):
+        for row in rows:
+            release(catalog, storage, row)
+        swept += len(rows)
     return swept
 
 

@@ -13,8 +13,9 @@ from celery import Celery
 
 from retrieval.errors import RetrievalError
 from retrieval.ids import StoreId
-from retrieval.jobs import CLEAN_UP, INDEX_WAITING, KEEP_UP, SWEEP, CeleryDoorbell
+from retrieval.jobs import CLEAN_UP, IMPORT_WAITING, INDEX_WAITING, KEEP_UP, SWEEP, CeleryDoorbell
 from workers import pipeline, ringing, spool
+from workers.import_waiting import import_waiting
 from workers.resources import WorkerResources
 from workers.upkeep import Upkeep
 
@@ -81,6 +82,13 @@ def register(app: Celery, desk: Desk) -> None:
         except RetrievalError as error:
             log.warning("ingestion put off", extra={"store": store, "why": type(error).__name__})
 
+    def importing() -> None:
+        try:
+            while import_waiting(desk.parts.resources):
+                pass
+        except RetrievalError as error:
+            log.warning("imports put off", extra={"why": type(error).__name__})
+
     def sweeping() -> None:
         try:
             ringing.ring_for_waiting(desk.parts.resources, desk.parts.doorbell)
@@ -101,6 +109,7 @@ def register(app: Celery, desk: Desk) -> None:
 
     for name, work in (
         (INDEX_WAITING, indexing),
+        (IMPORT_WAITING, importing),
         (SWEEP, sweeping),
         (KEEP_UP, keeping_up),
         (CLEAN_UP, cleaning_up),

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, 
 
 from retrieval.catalog.account_rows import BlobRow, FileRow, NewFile
 from retrieval.catalog.conflicts import Values, insert_unless_there
+from retrieval.catalog.holds import held
 from retrieval.catalog.paging import PageQuery, page, remember_place
 from retrieval.catalog.projects import Projects
 from retrieval.catalog.rows import Page
@@ -130,9 +131,14 @@ class Files:
 
     # Blobs
 
-    def orphaned_blobs(self, before: int, most: int) -> tuple[BlobRow, ...]:
-        """Blobs that no file has named since `before`."""
-        due = select(blobs).where(blobs.c.orphaned_at <= before).order_by(blobs.c.orphaned_at).limit(most)
+    def orphaned_blobs(self, before: int, most: int, now: int = 0) -> tuple[BlobRow, ...]:
+        """Blobs that no file has named since `before`, and that nobody holds at `now`."""
+        due = (
+            select(blobs)
+            .where(blobs.c.orphaned_at <= before, ~held(blobs.c.project_id, None, now))
+            .order_by(blobs.c.orphaned_at)
+            .limit(most)
+        )
         return tuple(_blob(row) for row in self._connection.execute(due))
 
     def forget_blob(self, blob: BlobRow) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, exists, select, update
 
+from retrieval.catalog.holds import held
 from retrieval.catalog.rows import RemovedCodebook, RemovedIndex, RemovedSegment
 from retrieval.catalog.tables import (
     batches,
@@ -33,8 +34,9 @@ class Sweeps:
 
     # Stored files
 
-    def removed_segments(self, before: int, most: int) -> tuple[RemovedSegment, ...]:
-        due = select(segments).where(segments.c.removed_at <= before).order_by(segments.c.removed_at).limit(most)
+    def removed_segments(self, before: int, most: int, now: int = 0) -> tuple[RemovedSegment, ...]:
+        free = ~held(segments.c.project_id, segments.c.store_id, now)
+        due = select(segments).where(segments.c.removed_at <= before, free).order_by(segments.c.removed_at).limit(most)
         return tuple(
             RemovedSegment(SegmentId(row.id), StoreId(row.store_id), row.removed_at)
             for row in self._connection.execute(due)
@@ -49,8 +51,9 @@ class Sweeps:
         self._connection.execute(delete(segments).where(removed))
         return True
 
-    def removed_indexes(self, before: int, most: int) -> tuple[RemovedIndex, ...]:
-        due = select(indexes).where(indexes.c.removed_at <= before).order_by(indexes.c.removed_at).limit(most)
+    def removed_indexes(self, before: int, most: int, now: int = 0) -> tuple[RemovedIndex, ...]:
+        free = ~held(indexes.c.project_id, indexes.c.store_id, now)
+        due = select(indexes).where(indexes.c.removed_at <= before, free).order_by(indexes.c.removed_at).limit(most)
         return tuple(
             RemovedIndex(SegmentId(row.segment_id), StoreId(row.store_id), row.codebook, row.removed_at)
             for row in self._connection.execute(due)
@@ -61,8 +64,11 @@ class Sweeps:
         gone = self._connection.execute(delete(indexes).where(mine, indexes.c.removed_at.is_not(None)))
         return gone.rowcount > 0
 
-    def removed_codebooks(self, before: int, most: int) -> tuple[RemovedCodebook, ...]:
-        due = select(codebooks).where(codebooks.c.removed_at <= before).order_by(codebooks.c.removed_at).limit(most)
+    def removed_codebooks(self, before: int, most: int, now: int = 0) -> tuple[RemovedCodebook, ...]:
+        free = ~held(codebooks.c.project_id, codebooks.c.store_id, now)
+        due = (
+            select(codebooks).where(codebooks.c.removed_at <= before, free).order_by(codebooks.c.removed_at).limit(most)
+        )
         return tuple(
             RemovedCodebook(StoreId(row.store_id), row.version, row.removed_at) for row in self._connection.execute(due)
         )

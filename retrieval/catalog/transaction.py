@@ -21,8 +21,11 @@ from retrieval.catalog.claims import Claims
 from retrieval.catalog.database import Database
 from retrieval.catalog.file_batches import FileBatches
 from retrieval.catalog.files import Files
+from retrieval.catalog.holds import Holds
+from retrieval.catalog.imports import Imports
 from retrieval.catalog.keys import Keys
 from retrieval.catalog.manifest import Manifests
+from retrieval.catalog.moving import Moving
 from retrieval.catalog.pauses import UpstreamPauses
 from retrieval.catalog.progress import ProgressReports
 from retrieval.catalog.projects import Projects
@@ -59,6 +62,9 @@ class Transaction:
         self.sweeps = Sweeps(connection)
         self.usage = Usage(connection)
         self.pauses = UpstreamPauses(connection)
+        self.holds = Holds(connection)
+        self.imports = Imports(connection)
+        self.moving = Moving(connection)
 
     def publish(
         self, store: StoreId, ingested: Sequence[Ingested], segment: SegmentRow | None, now: int

@@ -43,8 +43,11 @@ def fold_segments(
     store: StoreId,
     segment: SegmentId,
     created_at: int,
+    name: str | None = None,
 ) -> SegmentRow | None:
-    """Write one segment with the living rows of several, in their order; None if no row lives."""
+    """Write one segment with the living rows of several, in their order; None if no row lives. `name`: of the object,
+    where it is not to be one of the store's own."""
+    name = name or segment_name(store, segment)
     widths = {source.row.width for source in segments}
     if len(widths) != 1 or any(source.row.store_id != store for source in segments):
         raise ValueError("only segments of one store and one width can be folded")
@@ -68,8 +71,8 @@ def fold_segments(
         total_length = _write_words(file, sources)
         size, checksum = file.finish(SegmentFacts(segment, store, created_at, total_length))
         row = SegmentRow(segment, store, rows, width, size, checksum, created_at)
-        draft.create(segment_name(store, segment))
-    read_back(storage, row)
+        draft.create(name)
+    read_back(storage, row, name)
     return row
 
 

@@ -57,9 +57,9 @@ def write_segment(storage: Storage, new: NewRows, *, store: StoreId, segment: Se
     return row
 
 
-def read_back(storage: Storage, row: SegmentRow) -> None:
+def read_back(storage: Storage, row: SegmentRow, name: str | None = None) -> None:
     """Open what was written and compare every byte with its checksum; a file that fails goes."""
-    name = segment_name(row.store_id, row.id)
+    name = name or segment_name(row.store_id, row.id)
     try:
         with storage.local(name) as path:
             file = MappedTensors(row, path)

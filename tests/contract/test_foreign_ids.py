@@ -28,6 +28,7 @@ BODIES: Mapping[tuple[str, str], Any] = {
     },
     ("POST", "/v1/vector_stores/{vector_store_id}/files/{file_id}"): {"attributes": {"stolen": True}},
     ("POST", "/v1/vector_stores/{vector_store_id}/file_batches"): {"file_ids": ["{file_id}"]},
+    ("POST", "/v1/imports"): {"file_id": "{file_id}"},
     ("POST", "/v1/uploads/{upload_id}/complete"): {"part_ids": ["{part_id}"]},
 }
 PARTS = {("POST", "/v1/uploads/{upload_id}/parts")}  # takes a form
@@ -56,8 +57,16 @@ def things_of(server: Server, key: str) -> Owned:
         "batch_id": batch.id,
         "upload_id": upload.id,
         "part_id": part.id,
+        **moving_of(server, key, store, file.id),
     }
     return Owned(ids, key)
+
+
+def moving_of(server: Server, key: str, store: str, file: str) -> dict[str, str]:
+    """An export, and an import that will be refused: the file is no archive."""
+    with server.http(key) as http:
+        export = http.post(f"/v1/vector_stores/{store}/exports").json()["id"]
+        return {"export_id": export, "import_id": http.post("/v1/imports", json={"file_id": file}).json()["id"]}
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import openai
@@ -34,6 +35,7 @@ from retrieval.catalog.transaction import Catalog
 from retrieval.ids import ProjectId, StoreId, new_key_id, new_project_id
 from retrieval.ledger import Ledger
 from retrieval.resources import Resources, open_resources
+from workers.import_waiting import import_waiting
 from workers.pipeline import index_waiting
 from workers.resources import WorkerResources
 
@@ -49,7 +51,7 @@ class Worker:
     """Ingests what rings, one store after another."""
 
     def __init__(self, resources: Resources) -> None:
-        self._rung: queue.Queue[StoreId | None] = queue.Queue()
+        self._rung: queue.Queue[StoreId | Literal["imports"] | None] = queue.Queue()
         self._working = threading.Lock()  # held while a store is worked on, or while nobody may
         children = ChildPool(1, Limits())
         self._resources = WorkerResources(resources.catalog, resources.storage, children, resources.embedders.get)
@@ -58,6 +60,9 @@ class Worker:
 
     def ring(self, store: StoreId, *, bulk: bool = False) -> None:
         self._rung.put(store)
+
+    def ring_for_imports(self) -> None:
+        self._rung.put("imports")
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -71,10 +76,21 @@ class Worker:
         self._resources.children.close()
 
     def _work(self) -> None:
-        while (store := self._rung.get()) is not None:
+        while (rung := self._rung.get()) is not None:
             with self._working:
-                while index_waiting(store, self._resources):
-                    pass
+                if rung == "imports":
+                    while import_waiting(self._resources):
+                        self._ring_for_files()
+                else:
+                    while index_waiting(rung, self._resources):
+                        pass
+
+    def _ring_for_files(self) -> None:
+        """What the sweeper does: an import may bring files that are to be ingested."""
+        with self._resources.catalog.reading() as tx:
+            waiting = tx.claims.waiting(now=self._resources.now())
+        for one in waiting:
+            self.ring(one.store_id, bulk=True)
 
 
 @dataclass(frozen=True, slots=True)

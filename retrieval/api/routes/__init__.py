@@ -6,10 +6,12 @@ from fastapi import APIRouter
 
 from retrieval.api.routes import (
     embeddings,
+    exports,
     file_batches,
     file_contents,
     files,
     health,
+    imports,
     models,
     progress,
     search,
@@ -20,10 +22,12 @@ from retrieval.api.routes import (
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     embeddings.router,
+    exports.router,
     file_batches.router,
     file_contents.router,
     files.router,
     health.router,
+    imports.router,
     models.router,
     progress.router,
     search.router,

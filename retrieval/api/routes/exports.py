@@ -1,0 +1,60 @@
+"""Exports: hold a store as it is now, download its archive in ranges, let go."""
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+
+from retrieval.api.answers import json_answer
+from retrieval.api.dependencies import Reader, ResourcesDep
+from retrieval.api.ranges import asked_range
+from retrieval.api.schemas.moving import ExportDeleted, ExportObject
+from retrieval.archive.exporting import begin_export, pieces, read_export, release, renewer
+from retrieval.catalog.moving_rows import HoldRow
+from retrieval.ids import HoldId, StoreId
+from retrieval.resources import Resources
+
+router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}/exports", tags=["extensions"])
+
+
+@router.post("")
+def create_export(vector_store_id: str, caller: Reader, resources: ResourcesDep) -> ExportObject:
+    """An archive of the store as it is now; what is written from here on is not in it."""
+    return ExportObject.of(begin_export(resources.catalog, resources.storage, caller.project, StoreId(vector_store_id)))
+
+
+@router.get("/{export_id}")
+def get_export(vector_store_id: str, export_id: str, caller: Reader, resources: ResourcesDep) -> ExportObject:
+    """Looking at it keeps it for another hour, within twelve hours of its making."""
+    return ExportObject.of(read_export(resources.catalog, caller.project, StoreId(vector_store_id), HoldId(export_id)))
+
+
+@router.delete("/{export_id}")
+def delete_export(vector_store_id: str, export_id: str, caller: Reader, resources: ResourcesDep) -> Response:
+    hold = read_export(resources.catalog, caller.project, StoreId(vector_store_id), HoldId(export_id))
+    release(resources.catalog, resources.storage, hold)
+    return json_answer(ExportDeleted(id=export_id).model_dump())
+
+
+@router.get("/{export_id}/content")
+def get_export_content(
+    vector_store_id: str, export_id: str, request: Request, caller: Reader, resources: ResourcesDep
+) -> Response:
+    """The archive, or a range of it: the same bytes every time, so that a broken download goes on where it was."""
+    hold = read_export(resources.catalog, caller.project, StoreId(vector_store_id), HoldId(export_id))
+    part = asked_range(request.headers.get("range"), hold.bytes)
+    headers = {"accept-ranges": "bytes", "etag": f'"{hold.etag}"', "x-content-type-options": "nosniff"}
+    if part is None:
+        return Response(status_code=416, headers={**headers, "content-range": f"bytes */{hold.bytes}"})
+    start, stop = part
+    headers["content-length"] = str(stop - start)
+    whole = (start, stop) == (0, hold.bytes)
+    if not whole:
+        headers["content-range"] = f"bytes {start}-{stop - 1}/{hold.bytes}"
+    return StreamingResponse(
+        _sent(resources, hold, start, stop), 200 if whole else 206, headers, media_type="application/x-tar"
+    )
+
+
+def _sent(resources: Resources, hold: HoldRow, start: int, stop: int) -> Iterator[bytes]:
+    return pieces(resources.storage, hold, start, stop, renew=renewer(resources.catalog, hold))
