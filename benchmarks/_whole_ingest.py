@@ -35,7 +35,7 @@ def prose(chance: random.Random, words: int) -> str:
     return " ".join(chance.choices(vocabulary, k=words))
 
 
-def small_file(chance: random.Random, number: int, parts: int = 2, words: int = 420) -> bytes:
+def small_file(chance: random.Random, number: int, parts: int = 2, words: int = 150) -> bytes:
     return "\n\n".join(f"# Part {part} of {number}\n\n{prose(chance, words)}." for part in range(parts)).encode()
 
 
