@@ -17,6 +17,8 @@ BatchId = NewType("BatchId", str)
 SegmentId = NewType("SegmentId", str)
 HoldId = NewType("HoldId", str)
 ImportId = NewType("ImportId", str)
+SourceId = NewType("SourceId", str)
+RunId = NewType("RunId", str)
 LeaseToken = NewType("LeaseToken", str)
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
@@ -68,6 +70,14 @@ def new_backup_id() -> HoldId:
 
 def new_import_id() -> ImportId:
     return ImportId(f"import_{_random()}")
+
+
+def new_source_id() -> SourceId:
+    return SourceId(f"src_{_random()}")
+
+
+def new_run_id() -> RunId:
+    return RunId(f"run_{_random()}")
 
 
 def new_lease_token() -> LeaseToken:

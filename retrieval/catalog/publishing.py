@@ -36,6 +36,9 @@ _COMPLETE = (
         live_document=bindparam("number"),
         chunks=bindparam("how_many"),
         usage_bytes=bindparam("used"),
+        texts_embedded=bindparam("texts"),
+        tokens_embedded=bindparam("tokens"),
+        embedding_calls=bindparam("calls"),
         document=None,
         lease_token=None,
         leased_until=0,
@@ -139,7 +142,16 @@ def _complete(connection: Connection, store: StoreId, current: Sequence[tuple[Ro
     connection.execute(
         _COMPLETE,
         [
-            {"now": now, "mine": entry.serial, "number": one.document, "how_many": one.chunks, "used": one.usage_bytes}
+            {
+                "now": now,
+                "mine": entry.serial,
+                "number": one.document,
+                "how_many": one.chunks,
+                "used": one.usage_bytes,
+                "texts": one.texts_embedded,
+                "tokens": one.tokens_embedded,
+                "calls": one.embedding_calls,
+            }
             for entry, one in current
         ],
     )

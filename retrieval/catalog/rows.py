@@ -208,6 +208,9 @@ class Ingested:
     document: int
     chunks: int
     usage_bytes: int
+    texts_embedded: int = 0  # chunks whose vector was known neither to the cache nor to the document replaced
+    tokens_embedded: int = 0
+    embedding_calls: int = 0  # those that this file was the first to need
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from sqlalchemy import Connection, Table, delete, exists, select, update
 
 from retrieval.catalog.holds import held
 from retrieval.catalog.rows import RemovedCodebook, RemovedIndex, RemovedSegment
+from retrieval.catalog.source_tables import sources
+from retrieval.catalog.sources import delete_sources
 from retrieval.catalog.tables import (
     batches,
     codebooks,
@@ -154,6 +156,7 @@ class Sweeps:
         for table in (segments, indexes, codebooks):
             if self._connection.execute(select(exists().where(table.c.store_id == store))).scalar():
                 return 0
+        delete_sources(self._connection, sources.c.store_id == store)
         self._connection.execute(delete(batches).where(batches.c.store_id == store))
         self._connection.execute(delete(departed).where(departed.c.scope == store))
         self._connection.execute(delete(stores).where(stores.c.id == store))

@@ -226,6 +226,9 @@ entries = Table(
     _number("chunk_overlap_tokens", nullable=True),
     _number("usage_bytes"),
     _number("chunks"),
+    Column("texts_embedded", BigInteger, nullable=False, server_default="0"),  # those that the last publish paid for
+    Column("tokens_embedded", BigInteger, nullable=False, server_default="0"),
+    Column("embedding_calls", BigInteger, nullable=False, server_default="0"),
     _text("error_code", nullable=True),
     _text("error_message", nullable=True),
     _text("batch_id", nullable=True),

@@ -31,6 +31,9 @@ from retrieval.catalog.progress import ProgressReports
 from retrieval.catalog.projects import Projects
 from retrieval.catalog.rows import Ingested, Publication, SegmentRow, StoreGlance
 from retrieval.catalog.schema import bring_up_to_date
+from retrieval.catalog.source_runs import SourceRuns
+from retrieval.catalog.source_steps import SourceSteps
+from retrieval.catalog.sources import Sources
 from retrieval.catalog.sweeps import Sweeps
 from retrieval.catalog.uploads import Uploads
 from retrieval.catalog.usage import Usage
@@ -59,6 +62,9 @@ class Transaction:
         self.progress = ProgressReports(connection)
         self.claims = Claims(connection)
         self.manifests = Manifests(connection)
+        self.sources = Sources(connection)
+        self.source_runs = SourceRuns(connection)
+        self.source_steps = SourceSteps(connection)
         self.sweeps = Sweeps(connection)
         self.usage = Usage(connection)
         self.pauses = UpstreamPauses(connection)
