@@ -1,6 +1,6 @@
 """A lease kept alive while its work goes on, and the news of what was taken from it meanwhile.
 
-All claims of one task share a token, and so one lease.
+All claims of one task share a token, and so one lease. A source's run has a lease of the same kind.
 """
 
 import logging
@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, Self
 
+from retrieval.catalog.source_rows import SourceClaim
 from retrieval.catalog.transaction import Catalog
-from retrieval.errors import CatalogError
+from retrieval.errors import CatalogError, LeaseLost
 from retrieval.ids import FileId, LeaseToken, StoreId
 
 AGAIN_SECONDS: Final = 1.0  # until the next try when the catalog did not answer
@@ -73,3 +74,41 @@ class LeaseKeeper:
         with self._lock:
             self._held.difference_update(before - mine)  # not what was added while the catalog was asked
         return True
+
+
+class RunLease:
+    """Renews the claim in a thread until left; `check` raises once it was taken over."""
+
+    def __init__(self, claim: SourceClaim, catalog: Catalog, lease_seconds: int) -> None:
+        self._claim = claim
+        self._catalog = catalog
+        self._lease_seconds = lease_seconds
+        self._left = threading.Event()
+        self._lost = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name=f"lease-{claim.source.id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._left.set()
+        self._thread.join(timeout=60)
+
+    def check(self) -> None:
+        if self._lost.is_set():
+            raise LeaseLost(f"run {self._claim.run.id} was taken over or deleted")
+
+    def _keep(self) -> None:
+        seconds = self._lease_seconds
+        while not self._left.wait(seconds / 3):
+            try:
+                with self._catalog.transaction() as tx:
+                    now = self._catalog.now()
+                    held = tx.source_runs.renew(self._claim.source.id, self._claim.token, now, seconds)
+            except CatalogError as error:  # it may run out; then the next step is refused
+                log.warning("lease not renewed", extra={"source": self._claim.source.id, "why": type(error).__name__})
+                continue
+            if not held:
+                self._lost.set()
+                return

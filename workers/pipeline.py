@@ -26,6 +26,7 @@ from retrieval.segments.rows import NewRows, StoredChunk, Vectors
 from retrieval.segments.writer import write_segment
 from workers.leases import LeaseKeeper
 from workers.resources import ClaimSize, WorkerResources
+from workers.reuse import KnownVectors, vectors_of_predecessors
 from workers.settling import Settled, give_back, publish, settle
 from workers.verdicts import passes_by_itself, verdict, verdict_on_deaths
 
@@ -40,8 +41,12 @@ class InHand:
 
     claim: Claim
     chunks: Sequence[Chunk]
+    known: KnownVectors = field(default_factory=dict)  # of the document that this one replaces
     vectors: list[Vectors] = field(default_factory=list)
     embedded: int = 0  # chunks
+    texts_paid: int = 0
+    tokens_paid: int = 0
+    calls_paid: int = 0
 
     @property
     def complete(self) -> bool:
@@ -138,10 +143,11 @@ class Task:
         doomed = [Settled(claim, end) for claim in claims if (end := verdict_on_deaths(claim.deaths))]
         lost = {one.claim.file_id for one in doomed}
         failed = doomed
+        known = vectors_of_predecessors(self._store, [claim.file_id for claim in claims], self._resources)
         with ExitStack() as stack:
             for claim, attempt in self._attempts([one for one in claims if one.file_id not in lost], failed, stack):
                 if attempt.prepared is not None:
-                    self._read.append(InHand(claim, attempt.prepared.chunks))
+                    self._read.append(InHand(claim, attempt.prepared.chunks, known.get(claim.file_id, {})))
                 elif attempt.error is not None:
                     failed.append(Settled(claim, verdict(attempt.error, claim.attempt)))
         self._settle(failed)
@@ -210,9 +216,10 @@ class Task:
         return parts
 
     def _embed_parts(self, embedder: Embedder, parts: Sequence[tuple[InHand, int, int]]) -> None:
-        texts = [chunk.text_to_embed for one, start, end in parts for chunk in one.chunks[start:end]]
+        owned = [(one, chunk.text_to_embed) for one, start, end in parts for chunk in one.chunks[start:end]]
+        wanted = [at for at, (one, text) in enumerate(owned) if text not in one.known]
         try:
-            vectors = embedder.embed(texts).vectors
+            made = embedder.embed([owned[at][1] for at in wanted]) if wanted else None
         except Exception as error:
             if len(parts) == 1:
                 log.exception("embedding failed", extra={"store": self._store, "file": parts[0][0].claim.file_id})
@@ -223,6 +230,13 @@ class Task:
                 for part in parts:
                     self._embed_parts(embedder, [part])
             return
+        vectors = np.empty((len(owned), embedder.spec.width), np.float32)
+        for at, (one, text) in enumerate(owned):
+            if (known := one.known.get(text)) is not None:
+                vectors[at] = known
+        if made is not None:
+            vectors[wanted] = made.vectors
+            _charge([owned[at][0] for at in wanted], made.new_tokens)
         at = 0
         for one, start, end in parts:
             one.vectors.append(vectors[at : at + end - start])
@@ -263,6 +277,16 @@ class Task:
         self._lease.settled(one.claim.file_id for one in settled)
 
 
+def _charge(owners: Sequence[InHand], new_tokens: Sequence[int]) -> None:
+    """Note which files needed the model to read something; a call is charged to the first of them."""
+    paying = [(one, tokens) for one, tokens in zip(owners, new_tokens, strict=True) if tokens]
+    for one, tokens in paying:
+        one.texts_paid += 1
+        one.tokens_paid += tokens
+    if paying:
+        paying[0][0].calls_paid += 1
+
+
 def _limits(claim: Claim) -> ChunkLimits:
     if claim.chunking is None:
         return ChunkLimits()
@@ -288,4 +312,13 @@ def rows_of(one: InHand) -> Iterator[StoredChunk]:
 def _ingested(one: InHand, width: int) -> Ingested:
     vector_bytes = width * np.dtype(np.float32).itemsize
     used = sum(len(chunk.text.encode()) + vector_bytes for chunk in one.chunks)
-    return Ingested(one.claim.file_id, one.claim.token, one.claim.document, len(one.chunks), used)
+    return Ingested(
+        one.claim.file_id,
+        one.claim.token,
+        one.claim.document,
+        len(one.chunks),
+        used,
+        one.texts_paid,
+        one.tokens_paid,
+        one.calls_paid,
+    )

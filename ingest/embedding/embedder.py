@@ -28,6 +28,7 @@ class ModelSpec:
 class Embedded:
     vectors: Vectors  # C-ordered, shape (number of texts, spec.width)
     tokens: int  # what the model charges for: tokens of all texts, also of those found in the cache
+    new_tokens: tuple[int, ...]  # for each text, those that the model had to read now; 0: its vector was known
 
 
 class Embedder(Protocol):

@@ -34,18 +34,20 @@ class FrugalEmbedder:
         wanted = dict(zip(keys, texts, strict=True))  # equal texts are one
         known = self._cache.get_many(list(wanted))
         missing = {key: text for key, text in wanted.items() if key not in known}
+        new = dict[bytes, int]()
         if missing:
-            known |= self._embed_new(missing, purpose)
+            known |= self._embed_new(missing, purpose, new)
         vectors = np.empty((len(texts), self.spec.width), dtype=np.float32)
         for row, key in enumerate(keys):
             vectors[row] = known[key].vector
-        return Embedded(vectors, sum(known[key].tokens for key in keys))
+        return Embedded(vectors, sum(known[key].tokens for key in keys), tuple(new.pop(key, 0) for key in keys))
 
     def close(self) -> None:
         self._engine.close()
         self._cache.close()
 
-    def _embed_new(self, texts: dict[bytes, str], purpose: Purpose) -> dict[bytes, Entry]:
+    def _embed_new(self, texts: dict[bytes, str], purpose: Purpose, new: dict[bytes, int]) -> dict[bytes, Entry]:
+        """Notes in `new` how many tokens the model read for each text; a window that texts share counts for one."""
         windows_of, wanted = dict[bytes, list[bytes]](), dict[bytes, str]()
         for key, text in texts.items():
             windows = self._engine.windows(text)
@@ -53,7 +55,10 @@ class FrugalEmbedder:
             wanted.update(zip(windows_of[key], windows, strict=True))
         shared = [key for key in wanted if key not in texts]
         known = self._cache.get_many(shared) if shared else {}
-        known |= self._encode({key: text for key, text in wanted.items() if key not in known}, purpose)
+        encoded = self._encode({key: text for key, text in wanted.items() if key not in known}, purpose)
+        known |= encoded
+        unpaid = {key: entry.tokens for key, entry in encoded.items()}
+        new |= {key: sum(unpaid.pop(part, 0) for part in parts) for key, parts in windows_of.items()}
         pooled = {key: _pooled([known[one] for one in parts]) for key, parts in windows_of.items() if parts != [key]}
         self._cache.put_many(pooled)
         return known | pooled

@@ -37,14 +37,14 @@ class HashedEmbedder:
 
     def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embedded:  # noqa: ARG002 - one space for both
         vectors = np.empty((len(texts), self._spec.width), dtype=np.float32)
-        tokens = 0
+        counts: list[int] = []
         for start, raw in _portions(texts, self._spec.width):
             features = _features(raw)
-            tokens += features.words
+            counts += np.bincount(features.rows[: features.words], minlength=len(raw)).tolist()
             rows = vectors[start : start + len(raw)]
             rows[:] = _project(features, len(raw), self._spec.width)
             _give_direction(rows, raw)
-        return Embedded(vectors, tokens)
+        return Embedded(vectors, sum(counts), tuple(counts))
 
     def close(self) -> None:
         """Nothing is held."""

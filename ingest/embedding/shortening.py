@@ -26,7 +26,7 @@ class ShortenedEmbedder:
 
     def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embedded:
         whole = self._embedder.embed(texts, purpose=purpose)
-        return Embedded(shortened(whole.vectors, self._spec.width), whole.tokens)
+        return Embedded(shortened(whole.vectors, self._spec.width), whole.tokens, whole.new_tokens)
 
     def close(self) -> None:
         self._embedder.close()

@@ -9,14 +9,14 @@ work on what they claimed side by side.
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, literal_column, select, update
 
-from retrieval.catalog.rows import Claim, Failure, FileStatus, StoreStatus, Waiting
-from retrieval.catalog.tables import entries, files, stores
+from retrieval.catalog.rows import Claim, Failure, FileStatus, Predecessor, StoreStatus, Waiting
+from retrieval.catalog.tables import documents, entries, files, stores
 from retrieval.catalog.tally import move, slices
 from retrieval.catalog.values import chunking_from_columns, legible
 from retrieval.catalog.vector_stores import locked, store_from
-from retrieval.ids import FileId, LeaseToken, ProjectId, StoreId
+from retrieval.ids import FileId, LeaseToken, ProjectId, SegmentId, StoreId
 
 # A literal, not a parameter: only so does every planner see that the index of waiting files serves.
 _IN_PROGRESS = entries.c.status == literal_column(f"'{FileStatus.IN_PROGRESS.value}'")
@@ -200,6 +200,25 @@ class Claims:
         )
         move(self._connection, store, list(mine.values()), FileStatus.IN_PROGRESS, FileStatus.FAILED)
         return tuple(mine)
+
+    def predecessors(self, store: StoreId, wanted: Collection[FileId]) -> tuple[Predecessor, ...]:
+        """For each of these files that is to replace something, the living document that it replaces."""
+        old = entries.alias("old")
+        here = and_(old.c.store_id == entries.c.store_id, old.c.file_id == entries.c.supersedes)
+        number = func.coalesce(entries.c.live_document, old.c.live_document)
+        found: list[Predecessor] = []
+        for some in slices(list(wanted)):
+            replacing = (
+                select(entries.c.file_id, documents.c.number, documents.c.segment_id)
+                .join_from(entries, old, here, isouter=True)
+                .join(documents, and_(documents.c.store_id == entries.c.store_id, documents.c.number == number))
+                .where(entries.c.store_id == store, entries.c.file_id.in_(some), documents.c.segment_id.is_not(None))
+            )
+            found += [
+                Predecessor(FileId(row.file_id), row.number, SegmentId(row.segment_id))
+                for row in self._connection.execute(replacing)
+            ]
+        return tuple(found)
 
     def any_waiting(self, store: StoreId, *, now: int) -> bool:
         """Whether a claim would find anything, of whatever size."""

@@ -182,6 +182,15 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Predecessor:
+    """The living document that a waiting file is to replace, and where its rows are."""
+
+    file_id: FileId
+    document: int
+    segment_id: SegmentId
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """A store with files that nobody holds: somebody should ring."""
 

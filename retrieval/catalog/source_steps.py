@@ -23,7 +23,6 @@ from retrieval.catalog.source_rows import (
     SourceRow,
     Stamp,
 )
-from retrieval.catalog.source_runs import SourceRuns
 from retrieval.catalog.source_tables import source_changes, source_items, source_leftovers, source_runs, sources
 from retrieval.catalog.tables import entries, files
 from retrieval.catalog.tally import slices
@@ -69,10 +68,9 @@ class SourceSteps:
     def take_in(self, claim: SourceClaim, found: Sequence[Found], now: int) -> tuple[str, ...]:
         """Attach what is new, let what has changed replace what was, remember all as seen. Answers the names of
         stored objects that are not needed, because the project has the same bytes already."""
-        spare = []
-        for one in found:
-            if one.file is not None and self._add_file(claim, one, now):
-                spare.append(one.file.blob)
+        new = [one.file for one in found if one.file is not None]
+        add, project = Files(self._connection).add, claim.source.project_id
+        spare = [file.blob for file in new if add(project, file, now).blob != file.blob]
         before = self._held_items(claim.source.id, [one.key for one in found])
         moved = [one for one in found if one.outcome is not None]
         ids = {one.key: one.file.id if one.file else FileId(before[one.key].file_id) for one in found}
@@ -97,10 +95,6 @@ class SourceSteps:
         self._hold(claim)
         self._remember(claim, found, before, ids, chained)
         return tuple(spare)
-
-    def _add_file(self, claim: SourceClaim, one: Found, now: int) -> bool:
-        assert one.file is not None
-        return Files(self._connection).add(claim.source.project_id, one.file, now).blob != one.file.blob
 
     def _hold_known_files(self, known: Sequence[FileId]) -> None:
         """As whoever deletes a file does: its row before the store's."""
@@ -168,7 +162,7 @@ class SourceSteps:
                     "sha256": one.sha256,
                     "recipe": one.recipe,
                     "file_id": ids[one.key],
-                    "replaces": chained[one.key] if one.key in chained else (old.replaces if old else None),
+                    "replaces": chained.get(one.key, old.replaces if old else None),
                     "run_id": run if one.outcome is not None or old is None else old.run_id,
                     "outcome": outcome.value,
                 }
@@ -200,30 +194,35 @@ class SourceSteps:
         added, changed = own.count(Outcome.ADDED), own.count(Outcome.CHANGED)
         self._count(claim, removed=len(items) - added, added=-added, changed=-changed)
 
-    def finish_listing(
-        self, claim: SourceClaim, *, listed: int, unchanged: int, failures: Sequence[Change], bytes_read: int
-    ) -> None:
-        """Everything is attached, or all that a dry run would do is written down: the lease ends."""
+    def finish_listing(self, claim: SourceClaim, *, listed: int, unchanged: int, failures: Sequence[Change]) -> None:
+        """Everything is attached: what is left is the workers', and the report."""
         self._hold(claim)
         old = (source_changes.c.run_id == claim.run.id) & (source_changes.c.outcome == Outcome.FAILED.value)
         self._connection.execute(delete(source_changes).where(old))  # an attempt before this one may have had others
         self._write_down(claim, failures)
         values = {"listed": listed, "unchanged": unchanged, "failed": len(failures)}
         mine = update(source_runs).where(source_runs.c.id == claim.run.id)
-        self._connection.execute(
-            mine.values(status=RunStatus.INDEXING.value, bytes_read=source_runs.c.bytes_read + bytes_read, **values)
-        )
-        SourceRuns(self._connection).release(claim.source.id, claim.token)
+        self._connection.execute(mine.values(status=RunStatus.INDEXING.value, **values))
 
-    def foresee(self, claim: SourceClaim, changes: Sequence[Change]) -> None:
-        """What a dry run found; its counts are those of the changes."""
+    def foresee(
+        self,
+        claim: SourceClaim,
+        changes: Sequence[Change],
+        failures: Sequence[Change],
+        *,
+        listed: int,
+        unchanged: int,
+        bytes_read: int,
+        now: int,
+    ) -> None:
+        """End a dry run with what it found."""
         self._hold(claim)
-        mine = source_changes.c.run_id == claim.run.id
-        self._connection.execute(delete(source_changes).where(mine))
-        self._write_down(claim, changes)
+        self._connection.execute(delete(source_changes).where(source_changes.c.run_id == claim.run.id))
+        self._write_down(claim, [*changes, *failures])
         found = [change.outcome for change in changes]
-        values = {outcome.value: found.count(outcome) for outcome in Outcome if outcome is not Outcome.FAILED}
-        self._connection.execute(update(source_runs).where(source_runs.c.id == claim.run.id).values(**values))
+        counts = {outcome.value: found.count(outcome) for outcome in Outcome}
+        counts |= {"listed": listed, "unchanged": unchanged, "failed": len(failures), "bytes_read": bytes_read}
+        self._end(claim.source.id, claim.run.id, now, {"status": RunStatus.COMPLETED.value, **counts})
 
     def end(self, claim: SourceClaim, status: RunStatus, message: str | None, now: int) -> None:
         self._hold(claim)
@@ -248,7 +247,12 @@ class SourceSteps:
             return False
         columns = (source_items.c.item_key, source_items.c.run_id, source_items.c.outcome, entries.c.error_message)
         failed = select(*columns).join_from(source_items, entries, here)
-        lost = self._connection.execute(failed.where(mine, entries.c.status == FileStatus.FAILED.value)).all()
+        told = select(source_changes.c.item_key).where(
+            source_changes.c.run_id == run, source_changes.c.outcome == Outcome.FAILED.value
+        )
+        unread = set(self._connection.execute(told).scalars())  # counted already: they could not be read this time
+        ended = self._connection.execute(failed.where(mine, entries.c.status == FileStatus.FAILED.value))
+        lost = [row for row in ended if row.item_key not in unread]
         by_outcome = [Outcome(row.outcome) if row.run_id == run else None for row in lost]
         self._write_down(claim, [Change(row.item_key, Outcome.FAILED, row.error_message) for row in lost])
         self._count(

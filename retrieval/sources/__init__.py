@@ -1,0 +1,1 @@
+"""What a source may be, before anybody reads it: schedules, patterns, templates, permits. Pure."""
