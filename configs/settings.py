@@ -115,6 +115,22 @@ class Search(Section):
     keyword_weight: float = Field(ge=0)
 
 
+class Sources(Section):
+    roots: str
+    buckets: str
+    hosts: str
+    private_addresses: bool
+    url_bytes: int = Field(ge=1)
+    url_seconds: int = Field(ge=1)
+    s3_endpoint: str
+    s3_region: str
+    s3_access_key_id: str
+    s3_secret_access_key: str = Field(repr=False)
+    max_removed_share: float = Field(ge=0, le=1)
+    runs_kept: int = Field(ge=1)
+    check_seconds: int = Field(ge=1)
+
+
 class Settings(Section):
     data_dir: Path
     host: str = Field(min_length=1)
@@ -129,6 +145,7 @@ class Settings(Section):
     access: Access
     limits: Limits
     search: Search
+    sources: Sources
 
 
 Tree = dict[str, object]

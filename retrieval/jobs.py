@@ -13,13 +13,15 @@ from typing import Final, Literal, Protocol
 from celery import Celery
 from kombu.exceptions import KombuError
 
-from retrieval.ids import StoreId
+from retrieval.ids import SourceId, StoreId
 
 INDEX_WAITING: Final = "carrel.index_waiting"
 IMPORT_WAITING: Final = "carrel.import_waiting"
 SWEEP: Final = "carrel.sweep"
 KEEP_UP: Final = "carrel.keep_up"
 CLEAN_UP: Final = "carrel.clean_up"
+BEGIN_REFRESHES: Final = "carrel.begin_refreshes"
+REFRESH: Final = "carrel.refresh"
 INTERACTIVE: Final = "interactive"  # files attached one by one: somebody waits
 BULK: Final = "bulk"  # batches and re-indexing
 UPKEEP: Final = "upkeep"
@@ -76,6 +78,7 @@ def messenger(broker_url: str, spool: Path, *, poll_seconds: float = 0.1, visibi
 
 class Doorbell(Protocol):
     def ring(self, store: StoreId, *, bulk: bool = False) -> None: ...
+    def refresh(self, source: SourceId) -> None: ...
 
     def ring_for_imports(self) -> None: ...
 
@@ -125,6 +128,10 @@ class CeleryDoorbell:
         if again:
             self.ring(store, bulk=bulk)
 
+    def refresh(self, source: SourceId) -> None:
+        """A run of this source waits."""
+        self._send(REFRESH, (source,), BULK)
+
     def _send(self, task: str, arguments: tuple[str | bool, ...], queue: str) -> None:
         if time.monotonic() < self._quiet_until:
             return
@@ -142,4 +149,7 @@ class SilentDoorbell:
         pass
 
     def ring_for_imports(self) -> None:
+        pass
+
+    def refresh(self, source: SourceId) -> None:
         pass

@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from configs.settings import Settings
@@ -14,6 +15,7 @@ from retrieval.index.snapshots import Snapshots
 from retrieval.index.vectors import use_one_thread
 from retrieval.pauses import CatalogPauses
 from retrieval.search.searcher import Searcher
+from retrieval.sources.permits import BucketAccess, Permits, UrlLimits
 from retrieval.storage.blobs import Blobs
 from retrieval.storage.cache import Cache
 from retrieval.storage.directory import Directory
@@ -29,6 +31,7 @@ class Resources:
     token_ids: TokenIds
     snapshots: Snapshots
     searcher: Searcher
+    permits: Permits
 
 
 def catalog_url(settings: Settings) -> str:
@@ -66,8 +69,29 @@ def open_storage(settings: Settings) -> Storage:
 
 
 def _aliases(settings: Settings) -> dict[str, str]:
-    names = (name.strip() for name in settings.embedding.aliases.split(","))
-    return {name: settings.embedding.model for name in names if name}
+    return dict.fromkeys(_listed(settings.embedding.aliases), settings.embedding.model)
+
+
+def permits_of(settings: Settings) -> Permits:
+    given, storage = settings.sources, settings.storage
+    return Permits(
+        roots=tuple(Path(root).expanduser() for root in _listed(given.roots)),
+        buckets=_listed(given.buckets),
+        hosts=_listed(given.hosts),
+        bucket_access=BucketAccess(
+            endpoint=given.s3_endpoint or storage.endpoint,
+            region=given.s3_region or storage.region,
+            access_key=given.s3_access_key_id or storage.access_key_id,
+            secret_key=given.s3_secret_access_key or storage.secret_access_key,
+        ),
+        url_limits=UrlLimits(given.url_bytes, given.url_seconds, given.private_addresses),
+        max_removed_share=given.max_removed_share,
+        runs_kept=given.runs_kept,
+    )
+
+
+def _listed(given: str) -> tuple[str, ...]:
+    return tuple(name for one in given.split(",") if (name := one.strip()))
 
 
 @contextmanager
@@ -89,7 +113,9 @@ def open_resources(settings: Settings) -> Iterator[Resources]:
         snapshots = Snapshots(catalog, storage)
         stack.callback(snapshots.close)
         searcher = Searcher(catalog, snapshots, embedders.get)
-        yield Resources(catalog, storage, Blobs(storage), embedders, TokenIds(), snapshots, searcher)
+        yield Resources(
+            catalog, storage, Blobs(storage), embedders, TokenIds(), snapshots, searcher, permits_of(settings)
+        )
 
 
 def _open_bucket(settings: Settings) -> Storage:

@@ -37,6 +37,7 @@ from ingest.parsing.limits import Limits
 from retrieval.jobs import CeleryDoorbell, messenger
 from retrieval.resources import Resources, open_resources
 from workers.indexing import IndexLimits
+from workers.refresh import RefreshParts
 from workers.resources import ClaimSize, WorkerResources, never
 from workers.schedules import Clockwork, timetable
 from workers.tasks import Desk, Parts, register
@@ -70,7 +71,9 @@ def create_worker_app(settings: Settings, *, alone: bool) -> Celery:
         worker_send_task_events=False,
         worker_enable_remote_control=False,
         worker_redirect_stdouts=False,
-        beat_schedule=timetable(settings.workers.sweep_seconds, settings.workers.upkeep_seconds),
+        beat_schedule=timetable(
+            settings.workers.sweep_seconds, settings.workers.upkeep_seconds, settings.sources.check_seconds
+        ),
         beat_scheduler=Clockwork,
     )
     desk = Desk()
@@ -90,7 +93,15 @@ def _open_where_work_is_done(app: Celery, desk: Desk, settings: Settings) -> Non
         resources = stack.enter_context(worker_resources(settings, opened_here, stopping=lambda: ending[0] != 0))
         index = IndexLimits(settings.search.code_from_rows, settings.search.recall_target)
         upkeep = Upkeep(resources.catalog, resources.storage, UpkeepLimits(index=index))
-        desk.sit(Parts(resources, CeleryDoorbell(app), upkeep, spool_of(settings) / "done"))
+        doorbell = CeleryDoorbell(app)
+        refreshing = RefreshParts(
+            resources,
+            opened_here.permits,
+            lambda store: doorbell.ring(store, bulk=True),
+            lease_seconds=settings.workers.lease_seconds,
+            largest_bytes=settings.parsing.source_bytes,
+        )
+        desk.sit(Parts(resources, doorbell, upkeep, refreshing, spool_of(settings) / "done"))
         threading.Thread(target=_warm, args=(resources, opened_here), name="warming", daemon=True).start()
 
     def closed(**_: object) -> None:

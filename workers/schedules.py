@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from celery.beat import Scheduler
 
-from retrieval.jobs import CLEAN_UP, INTERACTIVE, KEEP_UP, SWEEP, UPKEEP, CeleryDoorbell
+from retrieval.jobs import BEGIN_REFRESHES, CLEAN_UP, INTERACTIVE, KEEP_UP, SWEEP, UPKEEP, CeleryDoorbell
 
 Timetable = dict[str, dict[str, object]]
 
@@ -21,7 +21,7 @@ MOST_UNANSWERED: Final = 50  # messages of a queue
 LONGEST_PAUSE_SECONDS: Final = 5.0
 
 
-def timetable(sweep_seconds: int, upkeep_seconds: int) -> Timetable:
+def timetable(sweep_seconds: int, upkeep_seconds: int, refresh_seconds: int = 5) -> Timetable:
     return {
         name: {
             "task": task,
@@ -31,6 +31,7 @@ def timetable(sweep_seconds: int, upkeep_seconds: int) -> Timetable:
         for name, task, seconds, queue in (
             ("sweep", SWEEP, sweep_seconds, INTERACTIVE),
             ("keep up", KEEP_UP, upkeep_seconds, UPKEEP),
+            ("begin refreshes", BEGIN_REFRESHES, refresh_seconds, INTERACTIVE),
             ("clean up", CLEAN_UP, CLEAN_UP_SECONDS, UPKEEP),
         )
     }

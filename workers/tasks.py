@@ -11,11 +11,13 @@ from typing import Final
 
 from celery import Celery
 
+from retrieval.catalog.source_rows import RunStatus
 from retrieval.errors import RetrievalError
-from retrieval.ids import StoreId
-from retrieval.jobs import CLEAN_UP, IMPORT_WAITING, INDEX_WAITING, KEEP_UP, SWEEP, CeleryDoorbell
-from workers import pipeline, ringing, spool
+from retrieval.ids import SourceId, StoreId
+from retrieval.jobs import BEGIN_REFRESHES, CLEAN_UP, IMPORT_WAITING, INDEX_WAITING, KEEP_UP, REFRESH, SWEEP, CeleryDoorbell
+from workers import pipeline, refresh, ringing, spool
 from workers.import_waiting import import_waiting
+from workers.refresh import RefreshParts
 from workers.resources import WorkerResources
 from workers.upkeep import Upkeep
 
@@ -32,6 +34,7 @@ class Parts:
     resources: WorkerResources
     doorbell: CeleryDoorbell
     upkeep: Upkeep
+    refreshing: RefreshParts
     answered: Path
 
 
@@ -75,6 +78,13 @@ def keep_up(parts: Parts) -> None:
     parts.upkeep.sweep()
 
 
+def begin_refreshes(parts: Parts) -> None:
+    """Begin what is due, and ring for every run that nobody is at."""
+    refresh.begin_due(parts.refreshing)
+    for source in refresh.waiting(parts.refreshing):
+        parts.doorbell.refresh(source)
+
+
 def register(app: Celery, desk: Desk) -> None:
     def indexing(store: str, bulk: bool = False) -> None:
         try:
@@ -107,11 +117,26 @@ def register(app: Celery, desk: Desk) -> None:
         except RetrievalError as error:
             log.warning("upkeep put off", extra={"why": type(error).__name__})
 
+    def beginning_refreshes() -> None:
+        try:
+            begin_refreshes(desk.parts)
+        except RetrievalError as error:
+            log.warning("refreshes put off", extra={"why": type(error).__name__})
+
+    def refreshing(source: str) -> None:
+        try:
+            if refresh.refresh(SourceId(source), desk.parts.refreshing) is RunStatus.RUNNING:
+                desk.parts.doorbell.refresh(SourceId(source))  # it gave way, and there is more
+        except RetrievalError as error:
+            log.warning("refresh put off", extra={"source": source, "why": type(error).__name__})
+
     for name, work in (
         (INDEX_WAITING, indexing),
         (IMPORT_WAITING, importing),
         (SWEEP, sweeping),
         (KEEP_UP, keeping_up),
         (CLEAN_UP, cleaning_up),
+        (BEGIN_REFRESHES, beginning_refreshes),
+        (REFRESH, refreshing),
     ):
         app.task(name=name)(work)

@@ -31,12 +31,15 @@ OWNERS = {
     "charset_normalizer": {"ingest.parsing.encoding"},
     "onnxruntime": {"ingest.embedding.sessions"},
     "tokenizers": {"ingest.embedding.local"},
-    "httpx": {"ingest.embedding.upstream", "carrel.remote"},
+    "httpx": {"ingest.embedding.upstream", "workers.sources.web", "carrel.remote"},
     "faiss": {"retrieval.index.vectors.kernels"},
     "sqlalchemy": {"retrieval.catalog"},
     "alembic": {"retrieval.catalog"},
     "psycopg": {"retrieval.catalog"},
-    "obstore": {"retrieval.storage.bucket"},
+    "obstore": {"retrieval.storage.bucket", "workers.sources.bucket"},
+    "cronsim": {"retrieval.sources.schedule"},
+    "pathspec": {"retrieval.sources.selection"},
+    "yaml": {"retrieval.sources.templates"},
     "python_multipart": {"retrieval.api.multipart"},
     "xxhash": {"retrieval.index", "retrieval.segments"},
     "fastapi": {"retrieval.api"},
@@ -107,7 +110,7 @@ def test_a_module_keeps_the_house_rules_of_imports(module: str, path: Path) -> N
 
 def test_every_outside_library_that_the_product_imports_is_declared() -> None:
     declared = (ROOT / "pyproject.toml").read_text("utf-8").lower().replace("_", "-")
-    names = {"faiss": "faiss-cpu", "docx": "python-docx", "pptx": "python-pptx"}
+    names = {"faiss": "faiss-cpu", "yaml": "pyyaml", "docx": "python-docx", "pptx": "python-pptx"}
     for module, path in modules():
         for imported, line, _ in imports(path):
             top = imported.split(".")[0]
