@@ -117,6 +117,17 @@ def register(app: Celery, desk: Desk) -> None:
         except RetrievalError as error:
             log.warning("upkeep put off", extra={"why": type(error).__name__})
 
+    for name, work in (
+        (INDEX_WAITING, indexing),
+        (SWEEP, sweeping),
+        (KEEP_UP, keeping_up),
+        (CLEAN_UP, cleaning_up),
+    ):
+        app.task(name=name)(work)
+    _register_refreshing(app, desk)
+
+
+def _register_refreshing(app: Celery, desk: Desk) -> None:
     def beginning_refreshes() -> None:
         try:
             begin_refreshes(desk.parts)
@@ -130,13 +141,5 @@ def register(app: Celery, desk: Desk) -> None:
         except RetrievalError as error:
             log.warning("refresh put off", extra={"source": source, "why": type(error).__name__})
 
-    for name, work in (
-        (INDEX_WAITING, indexing),
-        (IMPORT_WAITING, importing),
-        (SWEEP, sweeping),
-        (KEEP_UP, keeping_up),
-        (CLEAN_UP, cleaning_up),
-        (BEGIN_REFRESHES, beginning_refreshes),
-        (REFRESH, refreshing),
-    ):
-        app.task(name=name)(work)
+    app.task(name=BEGIN_REFRESHES)(beginning_refreshes)
+    app.task(name=REFRESH)(refreshing)
