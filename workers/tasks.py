@@ -119,6 +119,7 @@ def register(app: Celery, desk: Desk) -> None:
 
     for name, work in (
         (INDEX_WAITING, indexing),
+        (IMPORT_WAITING, importing),
         (SWEEP, sweeping),
         (KEEP_UP, keeping_up),
         (CLEAN_UP, cleaning_up),

@@ -48,27 +48,27 @@ class Permits:
                 self._check_bucket(location)
             case SourceKind.URLS:
                 for at, url in enumerate(location.urls):
-                    self.check_url(url, f"urls[{at}]")
+                    self.check_url(url, f"source.urls[{at}]")
 
     def folder(self, path: str) -> Path:
         """The real folder behind a path, links resolved, if it lies below an allowed root."""
         if not path.startswith("/") or "\x00" in path:
             raise InvalidInput(
-                "Invalid value for 'path': an absolute path on the server is expected.",
-                param="path",
+                "Invalid value for 'source.path': an absolute path on the server is expected.",
+                param="source.path",
                 code="invalid_value",
             )
         try:
             real = Path(path).resolve()
             allowed = any(real.is_relative_to(root.resolve()) for root in self.roots)
-        except (OSError, RuntimeError):  # a loop of links
+        except (OSError, RuntimeError, ValueError):  # a loop of links, or no path at all
             allowed = False
         if not allowed:
             known = ", ".join(str(root) for root in self.roots) or "none"
             raise InvalidInput(
                 f"This server may not read {path} for sources. Allowed roots: {known}. Its operator can allow one with "
                 f"the setting sources.roots, for example CARREL_SOURCES_ROOTS={path}, and start it again.",
-                param="path",
+                param="source.path",
                 code="source_not_allowed",
             )
         return real
@@ -85,20 +85,21 @@ class Permits:
         raise InvalidInput(
             f"This server may not read s3://{wanted} for sources. Allowed: {known}. Its operator can allow it with the "
             f"setting sources.buckets, for example CARREL_SOURCES_BUCKETS={wanted}, and start it again.",
-            param="bucket",
+            param="source.bucket",
             code="source_not_allowed",
         )
 
-    def check_url(self, url: str, param: str = "urls") -> str:
+    def check_url(self, url: str, param: str = "source.urls") -> str:
         """The host of an address that may be asked, as far as its name tells."""
         try:
             parts = urlsplit(url)
             host, port = (parts.hostname or "").lower().rstrip("."), parts.port
         except ValueError:
             parts, host, port = urlsplit(""), "", None
-        if parts.scheme not in {"http", "https"} or not host or port == 0 or parts.username or parts.password:
+        odd = not url.isprintable() or " " in url or not host.isascii()
+        if odd or parts.scheme not in {"http", "https"} or not host or port == 0 or parts.username or parts.password:
             raise InvalidInput(
-                f"Invalid value for '{param}': an http or https address without a user is expected.",
+                f"Invalid value for '{param}': an http or https address in ASCII and without a user is expected.",
                 param=param,
                 code="invalid_value",
             )

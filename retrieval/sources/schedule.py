@@ -19,7 +19,7 @@ def next_time(cron: str, time_zone: str, after: int) -> int | None:
             seconds = int(moment.timestamp())
             if seconds > after:  # in the second of two equal hours, the first answer may lie in the hour before
                 return seconds
-    except CronSimError as error:
+    except (CronSimError, ValueError) as error:
         raise InvalidInput(
             f"Invalid value for 'schedule.cron': {cron!r} is not five fields that cron understands ({error}).",
             param="schedule.cron",

@@ -17,6 +17,7 @@ from retrieval.api.routes import ROUTERS
 from tests.support.server import OTHER_KEY, Server
 from tests.support.wire import assert_is
 
+PLACE = {"source": {"type": "urls", "urls": ["https://docs.example.com/a"]}}
 # What a route needs to get as far as looking for its ids. `{…}` are the ids under test.
 BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/v1/vector_stores/{vector_store_id}"): {"name": "stolen"},
@@ -29,6 +30,8 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/v1/vector_stores/{vector_store_id}/files/{file_id}"): {"attributes": {"stolen": True}},
     ("POST", "/v1/vector_stores/{vector_store_id}/file_batches"): {"file_ids": ["{file_id}"]},
     ("POST", "/v1/imports"): {"file_id": "{file_id}"},
+    ("POST", "/v1/vector_stores/{vector_store_id}/sources"): PLACE,
+    ("POST", "/v1/vector_stores/{vector_store_id}/sources/{source_id}"): {"include": ["stolen"]},
     ("POST", "/v1/uploads/{upload_id}/complete"): {"part_ids": ["{part_id}"]},
 }
 PARTS = {("POST", "/v1/uploads/{upload_id}/parts")}  # takes a form
@@ -51,6 +54,9 @@ def things_of(server: Server, key: str) -> Owned:
     batch = client.vector_stores.file_batches.create_and_poll(store, file_ids=[file.id])
     upload = client.uploads.create(filename="u.txt", purpose="assistants", bytes=3, mime_type="text/plain")
     part = client.uploads.parts.create(upload.id, data=b"abc")
+    with server.http(key) as http:
+        source = http.post(f"/v1/vector_stores/{store}/sources", json=PLACE).json()["id"]
+        run = http.post(f"/v1/vector_stores/{store}/sources/{source}/refresh").json()["id"]
     ids = {
         "vector_store_id": store,
         "file_id": file.id,
@@ -58,6 +64,8 @@ def things_of(server: Server, key: str) -> Owned:
         "upload_id": upload.id,
         "part_id": part.id,
         **moving_of(server, key, store, file.id),
+        "source_id": source,
+        "run_id": run,
     }
     return Owned(ids, key)
 

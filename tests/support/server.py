@@ -54,7 +54,7 @@ class Worker:
         self._rung: queue.Queue[StoreId | Literal["imports"] | None] = queue.Queue()
         self._working = threading.Lock()  # held while a store is worked on, or while nobody may
         children = ChildPool(1, Limits())
-        self._resources = WorkerResources(resources.catalog, resources.storage, children, resources.embedders.get)
+        self.resources = WorkerResources(resources.catalog, resources.storage, children, resources.embedders.get)
         self._thread = threading.Thread(target=self._work, name="test worker")
         self._thread.start()
 
@@ -76,22 +76,22 @@ class Worker:
     def close(self) -> None:
         self._rung.put(None)
         self._thread.join()
-        self._resources.children.close()
+        self.resources.children.close()
 
     def _work(self) -> None:
         while (rung := self._rung.get()) is not None:
             with self._working:
                 if rung == "imports":
-                    while import_waiting(self._resources):
+                    while import_waiting(self.resources):
                         self._ring_for_files()
                 else:
-                    while index_waiting(rung, self._resources):
+                    while index_waiting(rung, self.resources):
                         pass
 
     def _ring_for_files(self) -> None:
         """What the sweeper does: an import may bring files that are to be ingested."""
-        with self._resources.catalog.reading() as tx:
-            waiting = tx.claims.waiting(now=self._resources.now())
+        with self.resources.catalog.reading() as tx:
+            waiting = tx.claims.waiting(now=self.resources.now())
         for one in waiting:
             self.ring(one.store_id, bulk=True)
 
@@ -118,6 +118,16 @@ class Server:
         add_key(catalog, _add_project(catalog, secret, limits), secret, limits=key_limits)
         return secret
 
+    def wait(self, store: StoreId) -> None:
+        """Until nothing in the store is in progress."""
+        waiting = threading.Event()
+        for _ in range(int(START_SECONDS / 0.01)):
+            with self.service.resources.catalog.reading() as tx:
+                if not tx.stores.get(self.project, store).counts.in_progress:
+                    return
+            waiting.wait(0.01)
+        raise AssertionError(f"{store} is still in progress")
+
     def http(self, key: str | None = KEY) -> httpx.Client:
         """Raw requests, for what no SDK would send."""
         headers = {"authorization": f"Bearer {key}"} if key else {}
@@ -129,6 +139,8 @@ def settings_for(folder: Path) -> Settings:
         "CARREL_DATA_DIR": str(folder),
         "CARREL_EMBEDDING_PROVIDER": "hashed",
         "CARREL_EMBEDDING_MODEL": "hashed",
+        "CARREL_SOURCES_ROOTS": str(folder / "sources"),
+        "CARREL_SOURCES_HOSTS": "docs.example.com",
         "CARREL_EMBEDDING_ALIASES": "text-embedding-3-small,text-embedding-ada-002",
     }
     return load_settings(environment)

@@ -120,12 +120,11 @@ class WebLister:
         pinned = parts._replace(netloc=f"{literal}:{port}", fragment="").geturl()
         usual = parts.port is None
         name = f"[{host}]" if ":" in host else host
-        return self._client.build_request(
-            method,
-            pinned,
-            headers={"host": name if usual else f"{name}:{port}"},
-            extensions={"sni_hostname": host},
-        )
+        host_header = {"host": name if usual else f"{name}:{port}"}
+        try:
+            return self._client.build_request(method, pinned, headers=host_header, extensions={"sni_hostname": host})
+        except httpx.InvalidURL as error:
+            raise ItemUnreadable(f"{url} is not an address: {error}.") from error
 
     def _address(self, host: str, port: int) -> Address:
         try:
