@@ -83,7 +83,11 @@ class DirectoryLister:
                 before = os.fstat(descriptor)
                 if not stat.S_ISREG(before.st_mode) or _stamp(before) != item.stamp:
                     raise ItemChanged(f"{item.key} has changed since it was listed")
+                size = 0
                 while piece := file.read(PIECE_BYTES):
+                    size += len(piece)
+                    if size > before.st_size:
+                        raise ItemChanged(f"{item.key} grew while it was read")  # a log may grow for ever
                     yield piece
                 if _stamp(os.fstat(descriptor)) != item.stamp:
                     raise ItemChanged(f"{item.key} changed while it was read")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Discriminator, Field, Tag
 
 from retrieval.api.schemas.attributes import METADATA_SCHEMA, parse_metadata, plain_text
 from retrieval.api.schemas.chunking import CHUNKING_SCHEMA, chunking_answer, parse_chunking
@@ -17,6 +17,7 @@ from retrieval.catalog.source_rows import (
     SourceRow,
     SourceWish,
 )
+from retrieval.errors import InvalidInput
 from retrieval.sources.permits import Permits
 from retrieval.sources.schedule import checked
 from retrieval.sources.selection import HIDDEN, checked_patterns
@@ -57,7 +58,29 @@ class UrlsSource(Closed):
         return Location(urls=tuple(plain_text(url, f"source.urls[{at}]") for at, url in enumerate(self.urls)))
 
 
-AnySource = Annotated[DirectorySource | S3Source | UrlsSource, Field(discriminator="type")]
+_KINDS: Final = {"directory": "DirectorySource", "s3": "S3Source", "urls": "UrlsSource"}
+
+
+def _kind(given: object) -> str | None:
+    """Which of the models is meant, under a name that no field has, so that refusals name fields only."""
+    kind = given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
+    if kind is None:
+        return None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise InvalidInput(
+            "Invalid value for 'source.type': expected 'directory', 's3' or 'urls'.",
+            param="source.type",
+            code="invalid_value",
+        )
+    return _KINDS[kind]
+
+
+AnySource = Annotated[
+    Annotated[DirectorySource, Tag("DirectorySource")]
+    | Annotated[S3Source, Tag("S3Source")]
+    | Annotated[UrlsSource, Tag("UrlsSource")],
+    Discriminator(_kind),
+]
 
 
 class Schedule(Closed):
