@@ -78,7 +78,7 @@ def messenger(broker_url: str, spool: Path, *, poll_seconds: float = 0.1, visibi
 
 class Doorbell(Protocol):
     def ring(self, store: StoreId, *, bulk: bool = False) -> None: ...
-    def refresh(self, source: SourceId) -> None: ...
+    def ring_for_refresh(self, source: SourceId) -> None: ...
 
     def ring_for_imports(self) -> None: ...
 
@@ -128,7 +128,7 @@ class CeleryDoorbell:
         if again:
             self.ring(store, bulk=bulk)
 
-    def refresh(self, source: SourceId) -> None:
+    def ring_for_refresh(self, source: SourceId) -> None:
         """A run of this source waits."""
         self._send(REFRESH, (source,), BULK)
 
@@ -151,5 +151,5 @@ class SilentDoorbell:
     def ring_for_imports(self) -> None:
         pass
 
-    def refresh(self, source: SourceId) -> None:
+    def ring_for_refresh(self, source: SourceId) -> None:
         pass

@@ -14,7 +14,16 @@ from celery import Celery
 from retrieval.catalog.source_rows import RunStatus
 from retrieval.errors import RetrievalError
 from retrieval.ids import SourceId, StoreId
-from retrieval.jobs import BEGIN_REFRESHES, CLEAN_UP, IMPORT_WAITING, INDEX_WAITING, KEEP_UP, REFRESH, SWEEP, CeleryDoorbell
+from retrieval.jobs import (
+    BEGIN_REFRESHES,
+    CLEAN_UP,
+    IMPORT_WAITING,
+    INDEX_WAITING,
+    KEEP_UP,
+    REFRESH,
+    SWEEP,
+    CeleryDoorbell,
+)
 from workers import pipeline, refresh, ringing, spool
 from workers.import_waiting import import_waiting
 from workers.refresh import RefreshParts
@@ -82,7 +91,7 @@ def begin_refreshes(parts: Parts) -> None:
     """Begin what is due, and ring for every run that nobody is at."""
     refresh.begin_due(parts.refreshing)
     for source in refresh.waiting(parts.refreshing):
-        parts.doorbell.refresh(source)
+        parts.doorbell.ring_for_refresh(source)
 
 
 def register(app: Celery, desk: Desk) -> None:
@@ -138,7 +147,7 @@ def _register_refreshing(app: Celery, desk: Desk) -> None:
     def refreshing(source: str) -> None:
         try:
             if refresh.refresh(SourceId(source), desk.parts.refreshing) is RunStatus.RUNNING:
-                desk.parts.doorbell.refresh(SourceId(source))  # it gave way, and there is more
+                desk.parts.doorbell.ring_for_refresh(SourceId(source))  # it gave way, and there is more
         except RetrievalError as error:
             log.warning("refresh put off", extra={"source": source, "why": type(error).__name__})
 

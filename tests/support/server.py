@@ -64,7 +64,7 @@ class Worker:
     def ring_for_imports(self) -> None:
         self._rung.put("imports")
 
-    def refresh(self, source: SourceId) -> None:
+    def ring_for_refresh(self, source: SourceId) -> None:
         """Nobody is there: tests of routes look at what is asked for, tests of workers carry it out."""
 
     @contextmanager

@@ -103,7 +103,7 @@ def refresh_source(
             dry_run=asked.dry_run,
             force=asked.force,
         )
-    service.doorbell.refresh(source)
+    service.doorbell.ring_for_refresh(source)
     return json_answer(RunObject.of(run, vector_store_id).model_dump())
 
 
