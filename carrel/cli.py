@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from carrel import keys, output, processes, stores, supervisor
+from carrel import backups, keys, migrate, moving, output, processes, stores, supervisor
 from carrel.exits import Exit
 from carrel.options import ConfigOption
 from carrel.remote import ServerError
@@ -22,6 +22,11 @@ from retrieval.errors import CatalogError
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 app.add_typer(keys.app, name="keys", help="Make, list and revoke API keys.")
 app.add_typer(keys.projects, name="projects", help="List projects and set their limits.")
+app.command("export")(moving.export_command)
+app.command("import")(moving.import_command)
+app.command("backup")(backups.backup_command)
+app.command("restore")(backups.restore_command)
+app.add_typer(migrate.app, name="migrate", help="Bring over what another service holds.")
 app.add_typer(stores.app, name="stores", help="List, make, show and remove vector stores.")
 model = typer.Typer(no_args_is_help=True)
 app.add_typer(model, name="model", help="The local embedding model.")

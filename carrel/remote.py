@@ -61,6 +61,7 @@ class Remote:
         patience_seconds: float = 0.0,
         timeout_seconds: float = 120.0,
         connections: int = 16,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
         self._key_from = key_from if key else ""
@@ -69,7 +70,7 @@ class Remote:
             local = httpx.URL(self.url).host in {"127.0.0.1", "localhost", "::1"}
             self._client = httpx.Client(
                 base_url=self.url,
-                headers={"authorization": f"Bearer {key}"} if key else {},
+                headers={**(headers or {}), **({"authorization": f"Bearer {key}"} if key else {})},
                 timeout=httpx.Timeout(timeout_seconds, connect=10),
                 limits=httpx.Limits(max_connections=connections),
                 trust_env=not local,  # a proxy for the world is none for this machine
@@ -135,8 +136,9 @@ class Remote:
         return self._understood(self._patiently(send))
 
     @contextmanager
-    def download(self, path: str, **parameters: object) -> Iterator[Iterator[bytes]]:
-        with self._streamed(path, parameters, {}) as answer:
+    def download(self, path: str, *, start: int = 0, **parameters: object) -> Iterator[Iterator[bytes]]:
+        """The bytes from `start` on."""
+        with self._streamed(path, parameters, {"range": f"bytes={start}-"} if start else {}) as answer:
             yield self._heard(answer.iter_bytes(_PIECE_BYTES))
 
     @contextmanager

@@ -32,6 +32,7 @@ from workers.import_leases import ImportKeeper
 from workers.resources import WorkerResources
 
 COPIED_AT_ONCE: Final = 8  # files: most of their time is waiting for the disk
+SEGMENTS_AT_ONCE: Final = 2  # one is looked at while another waits for the disk
 
 log = logging.getLogger(__name__)
 
@@ -151,21 +152,20 @@ class Import:
         whole."""
         target = archive.manifest.store if self._again else store
         target = replace(target, id=store.id)
-        segments = tuple(
-            self._copy_segment(archive, number, target, name, listing.chunks[number])
-            for number, name in enumerate(names)
-        )
         book = self._codebook(archive, target)
+
+        def copied(number: int) -> tuple[SegmentRow, IndexRow | None]:
+            segment = self._copy_segment(archive, number, target, names[number], listing.chunks[number])
+            coded = book is not None and book[0].candidates and segment.rows >= SMALL_ROWS and not self._again
+            return segment, self._code(segment, book[1]) if coded and book is not None else None
+
+        with ThreadPoolExecutor(SEGMENTS_AT_ONCE) as pool:
+            made = list(pool.map(copied, range(len(names))))
         if self._again:
             self._take_back()
             return (), None, []
-        if book is None:
-            return segments, None, []
-        row, codebook = book
-        indexes = [
-            self._code(segment, codebook) for segment in segments if row.candidates and segment.rows >= SMALL_ROWS
-        ]
-        return segments, row, indexes
+        indexes = [index for _, index in made if index is not None]
+        return tuple(segment for segment, _ in made), None if book is None else book[0], indexes
 
     def _copy_segment(
         self, archive: Archive, number: int, store: MovedStore, name: SegmentId, chunks: dict[int, int]

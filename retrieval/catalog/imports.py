@@ -53,7 +53,13 @@ class Imports:
         name: str | None,
         now: int,
     ) -> ImportRow:
-        """`store`: the new id; None keeps the ids of the archive."""
+        """`store`: the new id; None keeps the ids of the archive. Asking again while the same import waits is answered
+        with it: an answer may have been lost on its way."""
+        same = (imports.c.project_id == project) & (imports.c.file_id == archive) & _WAITING
+        there = self._connection.execute(select(imports).where(same)).all()
+        for row in map(_import, there):
+            if (row.keep_ids, row.model, row.name) == (store is None, model, name):
+                return row
         self._connection.execute(
             insert(imports).values(
                 id=wanted,
