@@ -28,7 +28,7 @@ from carrel.greeting import greet
 from configs.settings import Settings
 from retrieval.api.service import ensure_key, first_project, pepper_of
 from retrieval.catalog.transaction import Catalog
-from retrieval.resources import catalog_url, embedder_config
+from retrieval.resources import catalog_url, embedder_configs
 
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 15.0
@@ -157,11 +157,12 @@ def _problem(settings: Settings) -> str | None:
             probe.bind((settings.host, settings.port))
         except OSError as error:
             return f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another: CARREL_PORT."
-    given = embedder_config(settings)
-    if given.provider == "local" and not (given.folder / given.model).is_dir():
-        return (
-            f"The embedding model {given.model} is not in {given.folder}. Fetch it: make model, or carrel model fetch."
-        )
+    for given in embedder_configs(settings):
+        if given.provider == "local" and not (given.folder / given.model).is_dir():
+            return (
+                f"The embedding model {given.model} is not in {given.folder}. "
+                "Fetch it: make model, or carrel model fetch."
+            )
     return None
 
 

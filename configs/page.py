@@ -22,6 +22,9 @@ def page(toml: str) -> str:
         if line.startswith("["):
             section = line.strip("[]")
             lines.append(f"\n## [{section}]\n")
+            if comment:  # before a table: of the table
+                lines.append(" ".join(comment))
+                comment = []
         elif line.startswith("# "):
             comment.append(line[2:])
         elif " = " in line:

@@ -4,6 +4,7 @@ A default has one home, `default.toml`, which is also its documentation. An unkn
 refused by the name under which it was given, all of them at once.
 """
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ PREFIX = "CARREL_"
 FILE_VARIABLE = "CARREL_CONFIG"
 SERVER_VARIABLE = "CARREL_URL"  # for the command line: not a setting of the service, whose address is host and port
 NO_SETTINGS = frozenset({FILE_VARIABLE, SERVER_VARIABLE})
+MODELS = "models"
+MODELS_VARIABLE = "CARREL_MODELS"
 
 
 class SettingsError(ValueError):
@@ -59,6 +62,10 @@ class Embedding(Section):
     give_up_after_seconds: float = Field(gt=0)
     cache_bytes: int = Field(ge=0)
     dollars_per_million_tokens: float = Field(ge=0)
+
+
+class Reindex(Section):
+    keep_seconds: int = Field(ge=0)
 
 
 class Catalog(Section):
@@ -138,6 +145,8 @@ class Settings(Section):
     api_key: str = Field(repr=False)
     parsing: Parsing
     embedding: Embedding
+    models: dict[str, Embedding]
+    reindex: Reindex
     catalog: Catalog
     storage: Storage
     broker: Broker
@@ -166,6 +175,7 @@ def load_settings(environment: Mapping[str, str] | None = None, file: Path | Non
     if path is not None:
         _merge(tree, _read(path), origins, str(path), problems)
     _merge_environment(tree, environment, origins, problems)
+    _complete_models(tree, origins, problems)
     if problems:
         raise SettingsError("\n".join(problems))
     try:
@@ -174,7 +184,7 @@ def load_settings(environment: Mapping[str, str] | None = None, file: Path | Non
         lines = []
         for detail in error.errors(include_input=False, include_url=False):
             key = ".".join(str(part) for part in detail["loc"])
-            lines.append(f"{origins.get(key, 'default.toml')}: {key}: {detail['msg']}")
+            lines.append(f"{_origin(origins, key)}: {key}: {detail['msg']}")
         raise SettingsError("\n".join(lines)) from None  # the cause would print a key's value
 
 
@@ -182,6 +192,9 @@ def variables() -> dict[str, tuple[str, ...]]:
     """Every environment variable understood, and the key that it sets."""
     names: dict[str, tuple[str, ...]] = {}
     for key, value in defaults().items():
+        if key == MODELS:
+            names[MODELS_VARIABLE] = (MODELS,)
+            continue
         paths = [(key, inner) for inner in value] if isinstance(value, dict) else [(key,)]
         names |= {PREFIX + "_".join(path).upper(): path for path in paths}
     return names
@@ -199,7 +212,9 @@ def _read(path: Path) -> Tree:
 def _merge(tree: Tree, given: Tree, origins: dict[str, str], source: str, problems: list[str]) -> None:
     for key, value in given.items():
         known = tree.get(key)
-        if key not in tree:
+        if key == MODELS:
+            _merge_models(tree, value, origins, source, problems)
+        elif key not in tree:
             problems.append(f"{source}: {key}: there is no such setting")
         elif isinstance(known, dict):
             if not isinstance(value, dict):
@@ -224,6 +239,9 @@ def _merge_environment(
         if path is None:
             problems.append(f"{name}: there is no such setting")
             continue
+        if path == (MODELS,):
+            _merge_models(tree, _json(environment[name], name, problems), origins, name, problems)
+            continue
         branch = tree
         for part in path[:-1]:
             inner = branch[part]
@@ -231,3 +249,54 @@ def _merge_environment(
             branch = inner
         branch[path[-1]] = environment[name]
         origins[".".join(path)] = name
+
+
+def _json(text: str, name: str, problems: list[str]) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        problems.append(f"{name}: is not JSON: {error}")
+        return {}
+
+
+def _merge_models(tree: Tree, given: object, origins: dict[str, str], source: str, problems: list[str]) -> None:
+    """Further models: a table of tables, each by the name of its model. Of one that is given twice, the last counts."""
+    models = tree[MODELS]
+    assert isinstance(models, dict)
+    if not isinstance(given, dict):
+        problems.append(f"{source}: {MODELS}: must hold a table for each model, [{MODELS}.NAME]")
+        return
+    for name, model in given.items():
+        origins[f"{MODELS}.{name}"] = source
+        if isinstance(model, dict):
+            models[name] = model
+        else:
+            problems.append(f"{source}: {MODELS}.{name}: must be a table, [{MODELS}.{name}]")
+
+
+def _complete_models(tree: Tree, origins: dict[str, str], problems: list[str]) -> None:
+    """What a further model does not say, it takes from the defaults of [embedding], never from another model: its
+    key and address are its own. No name stands for it unless it says so."""
+    usual, models, default = defaults()["embedding"], tree[MODELS], tree["embedding"]
+    assert isinstance(usual, dict)
+    assert isinstance(models, dict)
+    assert isinstance(default, dict)
+    for name, given in models.items():
+        source, at = origins[f"{MODELS}.{name}"], f"{MODELS}.{name}"
+        problems += [f"{source}: {at}.{key}: there is no such setting" for key in given if key not in usual]
+        if "model" in given:
+            problems.append(f"{source}: {at}.model: the table's name is the model's: there is no such setting")
+        if "provider" not in given:
+            problems.append(f"{source}: {at}.provider: must be given")
+        if name == default.get("model"):
+            problems.append(f"{source}: {at}: this is the model of [embedding] already")
+        models[name] = {**usual, "aliases": "", **given, "model": name}
+
+
+def _origin(origins: dict[str, str], key: str) -> str:
+    """Who gave a key, or the table that holds it."""
+    while key:
+        if key in origins:
+            return origins[key]
+        key = key.rpartition(".")[0]
+    return "default.toml"

@@ -19,6 +19,7 @@ HoldId = NewType("HoldId", str)
 ImportId = NewType("ImportId", str)
 SourceId = NewType("SourceId", str)
 RunId = NewType("RunId", str)
+ReindexId = NewType("ReindexId", str)
 LeaseToken = NewType("LeaseToken", str)
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
@@ -78,6 +79,10 @@ def new_source_id() -> SourceId:
 
 def new_run_id() -> RunId:
     return RunId(f"run_{_random()}")
+
+
+def new_reindex_id() -> ReindexId:
+    return ReindexId(f"ridx_{_random()}")
 
 
 def new_lease_token() -> LeaseToken:

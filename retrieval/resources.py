@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from configs.settings import Settings
+from configs.settings import Embedding, Settings
 from ingest.embedding import CacheConfig, EmbedderConfig, RemoteLimits, TokenIds
 from retrieval.catalog.transaction import Catalog
 from retrieval.embedders import Embedders
@@ -38,8 +38,13 @@ def catalog_url(settings: Settings) -> str:
     return settings.catalog.url or f"sqlite:///{settings.data_dir.absolute()}/catalog.db"
 
 
-def embedder_config(settings: Settings) -> EmbedderConfig:
-    given = settings.embedding
+def embedder_configs(settings: Settings) -> list[EmbedderConfig]:
+    """The default first."""
+    folder = settings.data_dir / "cache" / "vectors"
+    return [_embedder_config(given, folder) for given in (settings.embedding, *settings.models.values())]
+
+
+def _embedder_config(given: Embedding, cache: Path) -> EmbedderConfig:
     return EmbedderConfig(
         provider=given.provider,
         model=given.model,
@@ -58,7 +63,7 @@ def embedder_config(settings: Settings) -> EmbedderConfig:
             call_seconds=given.timeout_seconds,
             patience_seconds=given.give_up_after_seconds,
         ),
-        cache=CacheConfig(folder=settings.data_dir / "cache" / "vectors", disk_bytes=given.cache_bytes),
+        cache=CacheConfig(folder=cache, disk_bytes=given.cache_bytes),
     )
 
 
@@ -69,7 +74,9 @@ def open_storage(settings: Settings) -> Storage:
 
 
 def _aliases(settings: Settings) -> dict[str, str]:
-    return dict.fromkeys(_listed(settings.embedding.aliases), settings.embedding.model)
+    """Names of other services for models of ours. A model that has such a name itself is meant by it."""
+    configured = (*settings.models.values(), settings.embedding)
+    return {name: model.model for model in configured for name in _listed(model.aliases) if name not in settings.models}
 
 
 def permits_of(settings: Settings) -> Permits:
@@ -108,7 +115,7 @@ def open_resources(settings: Settings) -> Iterator[Resources]:
         )
         storage = open_storage(settings)
         stack.callback(storage.close)
-        embedders = Embedders([embedder_config(settings)], _aliases(settings), pauses=CatalogPauses(catalog))
+        embedders = Embedders(embedder_configs(settings), _aliases(settings), pauses=CatalogPauses(catalog))
         stack.callback(embedders.close)
         snapshots = Snapshots(catalog, storage)
         stack.callback(snapshots.close)

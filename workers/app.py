@@ -162,11 +162,12 @@ def parsing_limits(settings: Settings) -> Limits:
 
 def worker_resources(settings: Settings, opened: Resources, *, stopping: Callable[[], bool] = never) -> WorkerResources:
     given = settings.workers
+    providers = {settings.embedding.provider, *(model.provider for model in settings.models.values())}
     children = ChildPool(settings.parsing.children or os.cpu_count() or 1, parsing_limits(settings))
     size = ClaimSize(
         given.files_per_claim,
         given.bytes_per_claim,
         given.lease_seconds,
-        call_chunks=LOCAL_CALL_CHUNKS if settings.embedding.provider == "local" else REMOTE_CALL_CHUNKS,
+        call_chunks=LOCAL_CALL_CHUNKS if "local" in providers else REMOTE_CALL_CHUNKS,
     )
-    return WorkerResources(opened.catalog, opened.storage, children, opened.embedders.get, size, stopping)
+    return WorkerResources(opened.catalog, opened.storage, children, opened.embedders.get, size, stopping=stopping)

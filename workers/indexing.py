@@ -73,10 +73,16 @@ class Indexed:
     damaged: SegmentId | None = None  # a segment that cannot be read: nothing could be trained or measured
 
 
-def index_segments(store: StoreId, catalog: Catalog, storage: Storage, limits: IndexLimits | None = None) -> Indexed:
-    """Bring a store's codes up to what it holds."""
+def index_segments(
+    store: StoreId,
+    catalog: Catalog,
+    storage: Storage,
+    limits: IndexLimits | None = None,
+    edition: int | None = None,
+) -> Indexed:
+    """Bring the codes of an edition (None: of the one that searches find) up to what it holds."""
     wanted = limits or IndexLimits()
-    manifest = _manifest(store, catalog)
+    manifest = _manifest(store, catalog, edition)
     rows = sum(segment.rows for segment in manifest.segments) if manifest else 0
     if manifest is None or rows < (wanted.code_from_rows if manifest.codebook is None else FEWEST_ROWS):
         return Indexed()
@@ -90,12 +96,12 @@ def index_segments(store: StoreId, catalog: Catalog, storage: Storage, limits: I
         return Indexed(refused=1)  # merged meanwhile; a lost file is the merger's and the searchers' to tell
 
 
-def _manifest(store: StoreId, catalog: Catalog) -> Manifest | None:
+def _manifest(store: StoreId, catalog: Catalog, edition: int | None) -> Manifest | None:
     """Without documents: their lives do not matter to codes."""
     try:
         generation = catalog.generation(store)
         with catalog.reading() as tx:
-            return tx.manifests.read(store, since=generation)
+            return tx.manifests.read(store, since=generation, edition=edition)
     except NotFound:
         return None
 
@@ -115,7 +121,7 @@ def _index(manifest: Manifest, rows: int, catalog: Catalog, storage: Storage, li
     split = row.probes >= EVERY_LIST and any(segment.rows >= SPLIT_FROM for segment in manifest.segments)
     if not split and not _grown(row, rows):
         return done
-    return _measure(row, book, done, catalog, storage, limits)
+    return _measure(row, book, done, catalog, storage, limits, manifest.edition)
 
 
 def _grown(row: CodebookRow, rows: int) -> bool:
@@ -150,7 +156,7 @@ def _train(manifest: Manifest, rows: int, catalog: Catalog, storage: Storage, li
     probes, now = _probes(effort, made.codes), catalog.now()
     book = CodebookRow(store, version, rows, rows, effort.candidates, probes, effort.recall, len(content), checksum)
     with catalog.transaction() as tx:
-        shown = tx.manifests.set_codebook(book, coded, now)
+        shown = tx.manifests.set_codebook(book, coded, now, manifest.edition)
     if not shown:
         for name in (*(codes_name(store, index.segment_id, version) for index in coded), codebook_name(store, version)):
             storage.delete(name)
@@ -192,10 +198,16 @@ def _written(segment: SegmentId, store: StoreId, codes: SegmentCodes, storage: S
 
 
 def _measure(
-    row: CodebookRow, book: Codebook, done: Indexed, catalog: Catalog, storage: Storage, limits: IndexLimits
+    row: CodebookRow,
+    book: Codebook,
+    done: Indexed,
+    catalog: Catalog,
+    storage: Storage,
+    limits: IndexLimits,
+    edition: int,
 ) -> Indexed:
     """Calibrate anew once the store has grown, or has got its first segment that is split into lists."""
-    manifest = _manifest(row.store_id, catalog)
+    manifest = _manifest(row.store_id, catalog, edition)
     if manifest is None or manifest.codebook != row:
         return replace(done, refused=done.refused + 1)
     rows = sum(segment.rows for segment in manifest.segments)

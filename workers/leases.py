@@ -13,6 +13,7 @@ from retrieval.catalog.source_rows import SourceClaim
 from retrieval.catalog.transaction import Catalog
 from retrieval.errors import CatalogError, LeaseLost
 from retrieval.ids import FileId, LeaseToken, StoreId
+from workers.slates import ServingSlate, Slate
 
 AGAIN_SECONDS: Final = 1.0  # until the next try when the catalog did not answer
 
@@ -22,8 +23,11 @@ log = logging.getLogger(__name__)
 class LeaseKeeper:
     """Renews in a thread until left. Whoever works asks `holds` before each costly step."""
 
-    def __init__(self, catalog: Catalog, store: StoreId, token: LeaseToken, lease_seconds: int) -> None:
+    def __init__(
+        self, catalog: Catalog, store: StoreId, token: LeaseToken, lease_seconds: int, slate: Slate | None = None
+    ) -> None:
         self._catalog = catalog
+        self._slate = slate or ServingSlate()
         self._store = store
         self._token = token
         self._lease_seconds = lease_seconds
@@ -66,7 +70,8 @@ class LeaseKeeper:
         try:
             with self._catalog.transaction() as tx:
                 now = self._catalog.now()
-                mine = tx.claims.renew(self._store, self._token, now=now, lease_seconds=self._lease_seconds)
+                claims = self._slate.claims(tx)
+                mine = claims.renew(self._store, self._token, now=now, lease_seconds=self._lease_seconds)
         except CatalogError as error:
             # The lease may run out; then publishing is refused and somebody else does the work again.
             log.warning("lease not renewed", extra={"store": self._store, "why": type(error).__name__})

@@ -61,26 +61,34 @@ class _Group:
     living: NDArray[np.int64]
     dead: tuple[int, ...]
     codebook: CodebookRow | None
+    edition: int | None
 
 
-def merge_store(store: StoreId, catalog: Catalog, storage: Storage, limits: MergeLimits | None = None) -> Merged:
-    """Fold until the policy is content. Safe beside every publish, delete, search and other merge."""
+def merge_store(
+    store: StoreId,
+    catalog: Catalog,
+    storage: Storage,
+    limits: MergeLimits | None = None,
+    edition: int | None = None,
+) -> Merged:
+    """Fold an edition (None: the one that searches find) until the policy is content. Safe beside every publish,
+    delete, search and other merge."""
     done = Merged()
     for _ in range(MOST_ROUNDS):
-        chosen = _choose(store, catalog, limits or MergeLimits(), done.damaged)
+        chosen = _choose(store, catalog, limits or MergeLimits(), done.damaged, edition)
         if not chosen:
             break
         for group in chosen:
-            done = done.plus(_merge(_read(store, group, catalog), catalog, storage))
+            done = done.plus(_merge(_read(store, group, catalog, edition), catalog, storage))
     return done
 
 
 def _choose(
-    store: StoreId, catalog: Catalog, limits: MergeLimits, damaged: Collection[SegmentId]
+    store: StoreId, catalog: Catalog, limits: MergeLimits, damaged: Collection[SegmentId], edition: int | None
 ) -> list[tuple[SegmentId, ...]]:
     with catalog.reading() as tx:
-        loads = tx.manifests.loads(store)
-        bytes_of = {row.id: row.bytes for row in tx.manifests.segments(store)}
+        loads = tx.manifests.loads(store, edition)
+        bytes_of = {row.id: row.bytes for row in tx.manifests.segments(store, edition)}
     sizes = [
         SegmentSize(load.id, load.rows, max(load.rows - load.living_chunks, 0), bytes_of[load.id])
         for load in loads
@@ -89,15 +97,15 @@ def _choose(
     return choose_merges(sizes, limits)
 
 
-def _read(store: StoreId, chosen: Collection[SegmentId], catalog: Catalog) -> _Group | None:
+def _read(store: StoreId, chosen: Collection[SegmentId], catalog: Catalog, edition: int | None) -> _Group | None:
     """None if one of the segments has gone since it was chosen."""
     with catalog.reading() as tx:
-        rows = tuple(row for row in tx.manifests.segments(store) if row.id in chosen)
+        rows = tuple(row for row in tx.manifests.segments(store, edition) if row.id in chosen)
         living, dead = tx.manifests.lives(store, chosen)
-        codebook = tx.manifests.codebook(store)
+        codebook = tx.manifests.codebook(store, edition)
     if len(rows) < len(chosen):
         return None
-    return _Group(store, rows, np.array(living, np.int64), tuple(dead), codebook)
+    return _Group(store, rows, np.array(living, np.int64), tuple(dead), codebook, edition)
 
 
 def _merge(group: _Group | None, catalog: Catalog, storage: Storage) -> Merged:
@@ -136,7 +144,7 @@ def _fold(group: _Group, now: int, storage: Storage) -> SegmentRow | None:
 def _merge_missing(group: _Group, catalog: Catalog, missing: ObjectMissing) -> Merged:
     """A file is not there: its segment was merged by another meanwhile, or it is lost."""
     with catalog.reading() as tx:
-        live = {row.id for row in tx.manifests.segments(group.store)}
+        live = {row.id for row in tx.manifests.segments(group.store, group.edition)}
     if not live.issuperset(row.id for row in group.rows):
         return Merged(refused=1)
     lost = frozenset(row.id for row in group.rows if row.id in str(missing))

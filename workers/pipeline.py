@@ -28,6 +28,7 @@ from workers.leases import LeaseKeeper
 from workers.resources import ClaimSize, WorkerResources
 from workers.reuse import KnownVectors, vectors_of_predecessors
 from workers.settling import Settled, give_back, publish, settle
+from workers.slates import Asked
 from workers.verdicts import passes_by_itself, verdict, verdict_on_deaths
 
 MOST_FILES: Final = 2_048  # of one claim, however small the files
@@ -61,7 +62,7 @@ def index_waiting(
     `more` is called before the work begins if the first claim came back full, so that others can take the rest.
     """
     size, token = size or resources.claim_size, new_lease_token()
-    with LeaseKeeper(resources.catalog, store, token, size.lease_seconds) as lease:
+    with LeaseKeeper(resources.catalog, store, token, size.lease_seconds, resources.slate) as lease:
         task = Task(store, token, lease, resources, size)
         claims = task.claim(size.files)
         if claims and more is not None and task.full(claims):
@@ -83,21 +84,15 @@ class Task:
         self._asked = size.files
         self._read: deque[InHand] = deque()
         self._done: list[InHand] = []
-        self._embedder: Embedder | None = None
+        self._edition: int | None = None  # of the first claim; what is embedded with another model is another task's
+        self._model = ""
         self._ends_at = time.monotonic() + size.shift_seconds
 
     def claim(self, most: int) -> list[Claim]:
         size, self._asked = self._size, most
+        asked = Asked(most, size.bytes, self._token, size.lease_seconds, size.largest_bytes, self._edition)
         with self._resources.catalog.transaction() as tx:
-            claims = tx.claims.claim(
-                self._store,
-                most=most,
-                most_bytes=size.bytes,
-                token=self._token,
-                now=self._resources.now(),
-                lease_seconds=size.lease_seconds,
-                largest_bytes=size.largest_bytes,
-            )
+            claims = self._resources.slate.claim(tx, self._store, asked, self._resources.now())
         self._lease.add(claim.file_id for claim in claims)
         return claims
 
@@ -140,10 +135,13 @@ class Task:
 
     def _take_in(self, claims: Sequence[Claim]) -> None:
         """Parse and chunk in children; a document that fails, fails alone."""
+        self._edition, self._model = claims[0].edition, claims[0].model
         doomed = [Settled(claim, end) for claim in claims if (end := verdict_on_deaths(claim.deaths))]
         lost = {one.claim.file_id for one in doomed}
         failed = doomed
-        known = vectors_of_predecessors(self._store, [claim.file_id for claim in claims], self._resources)
+        known = vectors_of_predecessors(
+            self._store, [claim.file_id for claim in claims], self._edition, self._resources
+        )
         with ExitStack() as stack:
             for claim, attempt in self._attempts([one for one in claims if one.file_id not in lost], failed, stack):
                 if attempt.prepared is not None:
@@ -183,22 +181,10 @@ class Task:
             count = sum(end - start for _, start, end in parts)
             if not count or (count < self._size.call_chunks and not rest):
                 return
-            embedder = self._model()
-            if embedder is None:
-                self._read.clear()
-                return
-            self._embed_parts(embedder, parts)
+            self._embed_parts(self._resources.embedder_of(self._model), parts)
             self._sort_out()
             if sum(len(one.chunks) for one in self._done) >= self._size.segment_chunks:
                 self._publish()
-
-    def _model(self) -> Embedder | None:
-        """The store's; None if the store has gone."""
-        if self._embedder is None:
-            with self._resources.catalog.reading() as tx:
-                model = tx.manifests.model(self._store)
-            self._embedder = None if model is None else self._resources.embedder_of(model)
-        return self._embedder
 
     def _drop_lost(self) -> None:
         """Cancelled, deleted or taken over meanwhile: not worth another step."""

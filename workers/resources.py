@@ -8,6 +8,7 @@ from ingest.children import ChildPool
 from ingest.embedding import Embedder
 from retrieval.catalog.transaction import Catalog
 from retrieval.storage.objects import Storage
+from workers.slates import ServingSlate, Slate
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class WorkerResources:
     children: ChildPool
     embedder_of: Callable[[str], Embedder]
     claim_size: ClaimSize = field(default_factory=ClaimSize)
+    slate: Slate = field(default_factory=ServingSlate)
     stopping: Callable[[], bool] = never  # asked before each costly step: whether the process is to end soon
 
     def __enter__(self) -> Self:

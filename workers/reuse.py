@@ -25,11 +25,13 @@ log = logging.getLogger(__name__)
 
 
 def vectors_of_predecessors(
-    store: StoreId, files: Sequence[FileId], resources: WorkerResources
+    store: StoreId, files: Sequence[FileId], edition: int, resources: WorkerResources
 ) -> dict[FileId, KnownVectors]:
     """For each file that replaces a document, the vectors of that document's chunks. What cannot be read is embedded
-    anew: this saves work and decides nothing."""
+    anew: this saves work and decides nothing. Vectors of another edition are of another model, and serve none."""
     with resources.catalog.reading() as tx:
+        if tx.manifests.serving_edition(store) != edition:
+            return {}
         replaced = tx.claims.predecessors(store, files)
         rows = {row.id: row for row in tx.manifests.segments(store)} if replaced else {}
     by_segment: dict[SegmentId, list[Predecessor]] = defaultdict(list)

@@ -23,9 +23,11 @@ class Bell(Protocol):
 def ring_for_waiting(resources: WorkerResources, doorbell: Bell) -> int:
     """Ring for every store with waiting files, as far as the queues are not full of rings; how many those were."""
     with resources.catalog.reading() as tx:
-        imports = tx.imports.waiting(resources.now())
-        waiting = tx.claims.waiting(now=resources.now(), untouched_seconds=UNTOUCHED_SECONDS, most=MOST_STORES)
-    if not waiting and not imports:
+        now = resources.now()
+        imports = tx.imports.waiting(now)
+        waiting = tx.claims.waiting(now=now, untouched_seconds=UNTOUCHED_SECONDS, most=MOST_STORES)
+        building = tx.reindexes.with_work(now, MOST_STORES)
+    if not waiting and not imports and not building:
         return 0
     deaf = {bulk: doorbell.waiting(BULK if bulk else INTERACTIVE) > SHALLOW for bulk in (False, True)}
     rung = 0
@@ -36,5 +38,9 @@ def ring_for_waiting(resources: WorkerResources, doorbell: Bell) -> int:
         bulk = store.files > 1
         if not deaf[bulk]:
             doorbell.ring(store.store_id, bulk=bulk)
+            rung += 1
+    if not deaf[True]:
+        for second in building:
+            doorbell.ring(second, bulk=True)
             rung += 1
     return rung

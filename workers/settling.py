@@ -53,7 +53,7 @@ def publish(
 
     def act() -> Publication:
         with resources.catalog.transaction() as tx:
-            return tx.publish(store, done, segment, resources.now())
+            return resources.slate.publish(tx, store, done, segment, resources.now())
 
     return patiently(act, resources)
 
@@ -75,9 +75,10 @@ def settle(store: StoreId, token: LeaseToken, settled: Sequence[Settled], resour
     def act() -> None:
         with resources.catalog.transaction() as tx:
             now = resources.now()
-            tx.claims.fail(store, token, failures, now=now)
+            claims = resources.slate.claims(tx)
+            claims.fail(store, token, failures, now=now)
             for seconds, files in later.items():
-                tx.claims.retry_later(store, token, files, until=now + seconds)
+                claims.retry_later(store, token, files, until=now + seconds)
 
     patiently(act, resources)
 
@@ -87,6 +88,6 @@ def give_back(store: StoreId, token: LeaseToken, resources: WorkerResources) -> 
 
     def act() -> None:
         with resources.catalog.transaction() as tx:
-            tx.claims.release(store, token)
+            resources.slate.claims(tx).release(store, token)
 
     patiently(act, resources)

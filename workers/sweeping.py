@@ -43,6 +43,8 @@ class Expired:
     store_rows: int = 0  # of deleted and expired stores
     documents: int = 0  # dead, and in no segment any more
     departed: int = 0
+    editions: int = 0  # that were kept for a rollback, and whose time is over
+    edition_documents: int = 0  # of editions that were given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,11 @@ def expire(catalog: Catalog, now: int, grace: Grace | None = None) -> Expired:
             for store in _listed(catalog, lambda tx: tx.sweeps.stores_with_dead_documents(AT_ONCE))
         ),
         _until_none(catalog, lambda tx: tx.sweeps.forget_departed(departed, AT_ONCE)),
+        _settle_editions(catalog, now),
+        sum(
+            _until_none(catalog, lambda tx, reindex=reindex: tx.reindexes.purge(reindex, AT_ONCE))  # type: ignore[misc]
+            for reindex in _listed(catalog, lambda tx: tx.reindexes.dropping(AT_ONCE))
+        ),
     )
 
 
@@ -145,6 +152,14 @@ def _expire_stores(catalog: Catalog, now: int) -> int:
                     last_active_at=row.last_active_at,
                 )
     return expired
+
+
+def _settle_editions(catalog: Catalog, now: int) -> int:
+    settled = 0
+    for reindex in _listed(catalog, lambda tx: tx.reindexes.kept_too_long(now, AT_ONCE)):
+        with catalog.transaction() as tx:
+            settled += tx.reindexes.settle_kept(reindex, now)
+    return settled
 
 
 def _listed(catalog: Catalog, ask: Callable[[Transaction], tuple[Item, ...]]) -> tuple[Item, ...]:

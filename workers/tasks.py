@@ -24,7 +24,7 @@ from retrieval.jobs import (
     SWEEP,
     CeleryDoorbell,
 )
-from workers import pipeline, refresh, ringing, spool
+from workers import pipeline, refresh, reindex, ringing, spool
 from workers.import_waiting import import_waiting
 from workers.refresh import RefreshParts
 from workers.resources import WorkerResources
@@ -66,7 +66,8 @@ class Desk:
 
 
 def index_waiting(store: StoreId, parts: Parts, *, bulk: bool) -> None:
-    """Work, then ring again if there was anything to do; hand what is too large for this lane to the other."""
+    """Work, then ring again if there was anything to do; hand what is too large for this lane to the other. A second
+    edition is built where no file waits."""
     resources, size = parts.resources, parts.resources.claim_size
     if not bulk:
         few = min(size.files, FEW_FILES)
@@ -78,6 +79,8 @@ def index_waiting(store: StoreId, parts: Parts, *, bulk: bool) -> None:
             larger = tx.claims.any_waiting(store, now=resources.now())
         if larger:
             parts.doorbell.ring(store, bulk=True)
+    elif reindex.build(store, resources, parts.upkeep):
+        parts.doorbell.ring(store, bulk=True)
 
 
 def keep_up(parts: Parts) -> None:

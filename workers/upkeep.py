@@ -67,13 +67,26 @@ class Upkeep:
                 continue
             merged, coded, trained = merged.plus(one), coded + index.coded, trained + index.trained
             self._tended[store] = generation  # damage too is looked at again only when the store has changed
+        for store, edition in self._second_editions().items():
+            try:
+                one, index = self.tend_store(store, edition)
+            except RetrievalError as error:
+                log.warning("upkeep put off", extra={"store": store, "why": type(error).__name__})
+                troubled += 1
+                continue
+            merged, coded, trained = merged.plus(one), coded + index.coded, trained + index.trained
         self._tended = {store: seen for store, seen in self._tended.items() if store in in_use}
         return Tended(stores, merged, coded, trained, troubled)
 
-    def tend_store(self, store: StoreId) -> tuple[Merged, Indexed]:
+    def _second_editions(self) -> dict[StoreId, int]:
+        with self._catalog.reading() as tx:
+            return tx.reindexes.second_editions()
+
+    def tend_store(self, store: StoreId, edition: int | None = None) -> tuple[Merged, Indexed]:
+        """One edition of a store; None: the one that searches find."""
         try:
-            merged = merge_store(store, self._catalog, self._storage, self._limits.merge)
-            return merged, index_segments(store, self._catalog, self._storage, self._limits.index)
+            merged = merge_store(store, self._catalog, self._storage, self._limits.merge, edition)
+            return merged, index_segments(store, self._catalog, self._storage, self._limits.index, edition)
         except NotFound:
             return Merged(), Indexed()  # deleted meanwhile
 

@@ -24,6 +24,7 @@ class Wire:
 
     most_results: int = 100
     keyword_weight: float = 1.0
+    keep_seconds: int = 86400  # of a store's old edition after a swap
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def open_service(settings: Settings) -> Iterator[Service]:
         ensure_key(settings, resources.catalog, project, pepper)
         gate = Gate(resources.catalog, pepper, open_project=None if settings.access.require_keys else project)
         app = messenger(settings.broker.url, settings.data_dir / "queue", poll_seconds=settings.broker.poll_seconds)
-        wire = Wire(settings.search.most_results, settings.search.keyword_weight)
+        wire = Wire(settings.search.most_results, settings.search.keyword_weight, settings.reindex.keep_seconds)
         stack.callback(app.close)
         limiter = Limiter(_counters(settings, stack), settings.limits.model_dump(exclude={"url"}))
         ledger = Ledger(resources.catalog)

@@ -66,11 +66,14 @@ class Claims:
         now: int,
         lease_seconds: int,
         largest_bytes: int | None = None,
+        edition: int | None = None,
     ) -> list[Claim]:
         """Lease waiting files, those attached alone before those attached in bulk, the oldest first. Files above
-        `largest_bytes` are left to others."""
+        `largest_bytes` are left to others. With `edition`, only while that is the one that searches find."""
         held = locked(self._connection, store)
-        if held is None or store_from(held).status_at(now) is StoreStatus.EXPIRED:
+        if held is None or store_from(held).status_at(now) is StoreStatus.EXPIRED or held.held_until > now:
+            return []
+        if edition not in {None, held.edition}:
             return []
         free = (
             select(
@@ -133,6 +136,8 @@ class Claims:
                 attempt=row.attempt + 1,
                 deaths=row.deaths + dead,
                 leased_until=now + lease_seconds,
+                edition=held.edition,
+                model=held.model,
             )
             for row, number, dead in zip(taken, numbers, died, strict=True)
         ]

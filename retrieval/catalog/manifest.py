@@ -7,8 +7,10 @@ holds are purged in time; a reader older than the last purge is given everything
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, ScalarSelect, delete, func, insert, select, update
 
+from retrieval.catalog.editions import active_reindex
+from retrieval.catalog.reindex_tables import reindexes
 from retrieval.catalog.rows import (
     Attributes,
     CodebookRow,
@@ -22,6 +24,7 @@ from retrieval.catalog.tables import codebooks, documents, indexes, segments, st
 from retrieval.catalog.tally import slices
 from retrieval.catalog.values import many_attributes_from_json
 from retrieval.catalog.vector_stores import locked, next_generation, no_such_store
+from retrieval.errors import NotFound
 from retrieval.ids import FileId, SegmentId, StoreId, well_formed
 
 _NONE: Attributes = {}
@@ -47,7 +50,7 @@ def _codebook(row: Row[Any]) -> CodebookRow:
     )
 
 
-def insert_segment(connection: Connection, project: str, segment: SegmentRow) -> None:
+def insert_segment(connection: Connection, project: str, segment: SegmentRow, edition: int) -> None:
     connection.execute(
         insert(segments).values(
             id=segment.id,
@@ -58,17 +61,23 @@ def insert_segment(connection: Connection, project: str, segment: SegmentRow) ->
             bytes=segment.bytes,
             checksum=segment.checksum,
             created_at=segment.created_at,
+            edition=edition,
         )
     )
+
+
+def _present(store: StoreId) -> ScalarSelect[Any]:
+    """The edition that searches find."""
+    return select(stores.c.edition).where(stores.c.id == store).scalar_subquery()
 
 
 class Manifests:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def read(self, store: StoreId, since: int = 0) -> Manifest:
+    def read(self, store: StoreId, since: int = 0, edition: int | None = None) -> Manifest:
         """The store as it is; documents only as far as they changed after generation `since`. Of everything (since 0)
-        only the living are listed, otherwise the dead too."""
+        only the living are listed, otherwise the dead too. With `edition`, not what searches find but that edition."""
         row = None
         if well_formed(store):
             row = self._connection.execute(
@@ -78,16 +87,24 @@ class Manifests:
             raise no_such_store(store)
         if since < row.purged_generation or since > row.generation:
             since = 0
+        model, width, codebook = row.model, row.width, row.codebook
+        if edition not in {None, row.edition}:
+            job = active_reindex(self._connection, store)
+            if job is None or job.edition != edition:
+                raise NotFound(f"vector store {store} has no edition {edition}")
+            model, width, codebook = job.edition_model, job.edition_width, job.codebook
+        edition = row.edition if edition is None else edition
         return Manifest(
             store_id=store,
             generation=row.generation,
-            model=row.model,
-            width=row.width,
-            segments=self.segments(store),
-            indexes=() if row.codebook is None else self._indexes(store, row.codebook),
-            codebook=None if row.codebook is None else self._codebook(store, row.codebook),
-            documents=() if since == row.generation else self._documents(store, since),
+            model=model,
+            width=width,
+            segments=self.segments(store, edition),
+            indexes=() if codebook is None else self._indexes(store, codebook),
+            codebook=None if codebook is None else self._codebook(store, codebook),
+            documents=() if since == row.generation else self._documents(store, since, edition),
             since=since,
+            edition=edition,
         )
 
     def model(self, store: StoreId) -> str | None:
@@ -95,8 +112,15 @@ class Manifests:
         model: str | None = self._connection.execute(select(stores.c.model).where(stores.c.id == store)).scalar()
         return model
 
-    def segments(self, store: StoreId) -> tuple[SegmentRow, ...]:
-        live = select(segments).where(segments.c.store_id == store, segments.c.removed_at.is_(None))
+    def serving_edition(self, store: StoreId) -> int | None:
+        """The edition that searches find; None once nothing of the store is left."""
+        found: int | None = self._connection.execute(select(stores.c.edition).where(stores.c.id == store)).scalar()
+        return found
+
+    def segments(self, store: StoreId, edition: int | None = None) -> tuple[SegmentRow, ...]:
+        """Of an edition; None: of the one that searches find."""
+        mine = segments.c.edition == (_present(store) if edition is None else edition)
+        live = select(segments).where(segments.c.store_id == store, segments.c.removed_at.is_(None), mine)
         return tuple(_segment(row) for row in self._connection.execute(live.order_by(segments.c.serial)))
 
     def _indexes(self, store: StoreId, version: int) -> tuple[IndexRow, ...]:
@@ -111,13 +135,19 @@ class Manifests:
         found = select(codebooks).where(codebooks.c.store_id == store, codebooks.c.version == version)
         return _codebook(self._connection.execute(found).one())
 
-    def codebook(self, store: StoreId) -> CodebookRow | None:
-        """The store's present codebook, if it has one."""
-        mine = (codebooks.c.store_id == stores.c.id) & (codebooks.c.version == stores.c.codebook)
-        found = self._connection.execute(select(codebooks).join(stores, mine).where(stores.c.id == store)).first()
-        return None if found is None else _codebook(found)
+    def codebook(self, store: StoreId, edition: int | None = None) -> CodebookRow | None:
+        """An edition's present codebook, if it has one; None: of the edition that searches find."""
+        row = self._connection.execute(select(stores).where(stores.c.id == store)).first()
+        versions = {} if row is None else self._codebooks(row)
+        version = versions.get(row.edition if edition is None and row is not None else edition)
+        return None if version is None else self._codebook(store, version)
 
-    def _documents(self, store: StoreId, since: int) -> tuple[DocumentRow, ...]:
+    def _codebooks(self, store: Row[Any]) -> dict[int | None, int | None]:
+        """By edition, the version of its codebook."""
+        job = active_reindex(self._connection, StoreId(store.id))
+        return {store.edition: store.codebook} | ({} if job is None else {job.edition: job.codebook})
+
+    def _documents(self, store: StoreId, since: int, edition: int) -> tuple[DocumentRow, ...]:
         columns = (
             documents.c.number,
             documents.c.file_id,
@@ -126,7 +156,8 @@ class Manifests:
             documents.c.living,
             documents.c.changed,
         )
-        wanted = select(*columns).where(documents.c.store_id == store, documents.c.changed > since)
+        mine = (documents.c.store_id == store) & (documents.c.edition == edition)
+        wanted = select(*columns).where(mine, documents.c.changed > since)
         if not since:
             wanted = wanted.where(documents.c.living)
         found = self._connection.execute(wanted.order_by(documents.c.number)).all()
@@ -138,8 +169,10 @@ class Manifests:
             for number, file, name, text, living, changed in found
         )
 
-    def loads(self, store: StoreId) -> tuple[SegmentLoad, ...]:
-        """For each live segment how many documents and chunks of it live: what a merge would keep."""
+    def loads(self, store: StoreId, edition: int | None = None) -> tuple[SegmentLoad, ...]:
+        """For each live segment of an edition (None: of the one that searches find) how many documents and chunks of
+        it live: what a merge would keep."""
+        mine = segments.c.edition == (_present(store) if edition is None else edition)
         living = (documents.c.segment_id == segments.c.id) & (documents.c.store_id == store) & documents.c.living
         wanted = (
             select(
@@ -149,7 +182,7 @@ class Manifests:
                 func.coalesce(func.sum(documents.c.chunks), 0),
             )
             .join_from(segments, documents, living, isouter=True)
-            .where(segments.c.store_id == store, segments.c.removed_at.is_(None))
+            .where(segments.c.store_id == store, segments.c.removed_at.is_(None), mine)
             .group_by(segments.c.id, segments.c.rows, segments.c.serial)
             .order_by(segments.c.serial)
         )
@@ -174,9 +207,11 @@ class Manifests:
     # Changes
 
     def add_index(self, store: StoreId, index: IndexRow) -> bool:
-        """Show readers the codes of a live segment under the store's codebook; False if either is no longer so."""
+        """Show readers the codes of a live segment under its edition's codebook; False if either is no longer so."""
         row = locked(self._connection, store)
-        if row is None or row.codebook != index.codebook or not self._live(store, [index.segment_id]):
+        if row is None or index.codebook not in self._codebooks(row).values():
+            return False
+        if not self._live(store, [index.segment_id]):
             return False
         return self._insert_indexes(store, row.project_id, [index]) > 0
 
@@ -227,18 +262,27 @@ class Manifests:
             next_generation(self._connection, store)
         return gone.rowcount > 0
 
-    def set_codebook(self, codebook: CodebookRow, coded: Sequence[IndexRow], now: int) -> bool:
-        """Make a new codebook the store's, together with the segments coded under it; codes under the old one go.
+    def set_codebook(
+        self, codebook: CodebookRow, coded: Sequence[IndexRow], now: int, edition: int | None = None
+    ) -> bool:
+        """Make a new codebook an edition's (None: of the one that searches find), together with the segments coded
+        under it; codes under the old one go.
 
-        Codes of segments that are no longer live are passed over. False: the store is gone, or the version is not
-        newer than its present one (somebody else was quicker).
+        Codes of segments that are no longer live are passed over. False: store or edition is gone, or the version is
+        not newer than its present one (somebody else was quicker).
         """
         store = codebook.store_id
         row = locked(self._connection, store)
-        if row is None or (row.codebook is not None and codebook.version <= row.codebook):
+        books = {} if row is None else self._codebooks(row)
+        if row is None or (edition is not None and edition not in books):
             return False
-        for table in (indexes, codebooks):
-            here = (table.c.store_id == store) & table.c.removed_at.is_(None)
+        edition = row.edition if edition is None else edition
+        present = books[edition]
+        if present is not None and codebook.version <= present:
+            return False
+        for version in (indexes.c.codebook, codebooks.c.version):
+            table = version.table
+            here = (table.c.store_id == store) & (version == present) & table.c.removed_at.is_(None)
             self._connection.execute(update(table).where(here).values(removed_at=now))
         self._connection.execute(
             insert(codebooks).values(
@@ -254,7 +298,11 @@ class Manifests:
                 checksum=codebook.checksum,
             )
         )
-        self._connection.execute(update(stores).where(stores.c.id == store).values(codebook=codebook.version))
+        if edition == row.edition:
+            self._connection.execute(update(stores).where(stores.c.id == store).values(codebook=codebook.version))
+        else:
+            mine = (reindexes.c.store_id == store) & reindexes.c.active
+            self._connection.execute(update(reindexes).where(mine).values(codebook=codebook.version))
         live = [
             index for index in coded if index.codebook == codebook.version and self._live(store, [index.segment_id])
         ]
@@ -272,7 +320,7 @@ class Manifests:
     ) -> bool:
         """Keep what was measured anew on the store's `rows` vectors; False if the codebook is no longer the store's."""
         row = locked(self._connection, store)
-        if row is None or row.codebook != version:
+        if row is None or version not in self._codebooks(row).values():
             return False
         here = (codebooks.c.store_id == store) & (codebooks.c.version == version)
         self._connection.execute(

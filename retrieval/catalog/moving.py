@@ -196,7 +196,7 @@ class Moving:
             )
         )
         for segment in received.segments:
-            insert_segment(self._connection, project, segment)
+            insert_segment(self._connection, project, segment, 0)
         book = received.codebook
         if book is not None:
             self._connection.execute(
@@ -312,6 +312,8 @@ class Moving:
                 "chunks": one.document.chunks,
                 "usage_bytes": one.document.usage_bytes,
                 "segment_id": one.document.segment,
+                "origin": one.document.number,
+                **chunking_columns(one.chunking),
             }
             for one in some
             if one.document is not None

@@ -8,7 +8,7 @@ sweep, and publishing the same again answers what is true.
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from retrieval.catalog.manifest import insert_segment
 from retrieval.catalog.rows import FileStatus, Ingested, Publication, SegmentRow, StoreStatus
@@ -70,11 +70,9 @@ def publish(
         return Publication(row.generation, (), everyone, segment_live=False)
     generation = next_generation(connection, store)
     if segment is not None:
-        insert_segment(connection, row.project_id, segment)
-    kill(
-        connection, store, [entry.live_document for entry, _ in current if entry.live_document is not None], generation
-    )
-    _insert_documents(connection, store, current, segment, generation)
+        insert_segment(connection, row.project_id, segment, row.edition)
+    kill(connection, store, [one.file_id for _, one in current], generation)
+    _insert_documents(connection, row, current, segment, generation)
     _complete(connection, store, current, now)
     _supersede(connection, store, [entry for entry, _ in current], generation, now)
     published = tuple(one.file_id for _, one in current)
@@ -112,7 +110,7 @@ def _current(connection: Connection, store: StoreId, ingested: Sequence[Ingested
 
 def _insert_documents(
     connection: Connection,
-    store: StoreId,
+    store: Row[Any],
     current: Sequence[tuple[Row[Any], Ingested]],
     segment: SegmentRow | None,
     generation: int,
@@ -121,7 +119,7 @@ def _insert_documents(
         insert(documents),
         [
             {
-                "store_id": store,
+                "store_id": store.id,
                 "number": one.document,
                 "project_id": entry.project_id,
                 "file_id": one.file_id,
@@ -132,6 +130,10 @@ def _insert_documents(
                 "chunks": one.chunks,
                 "usage_bytes": one.usage_bytes,
                 "segment_id": None if segment is None else segment.id,
+                "edition": store.edition,
+                "origin": one.document,
+                "chunk_max_tokens": entry.chunk_max_tokens,
+                "chunk_overlap_tokens": entry.chunk_overlap_tokens,
             }
             for entry, one in current
         ],
@@ -190,12 +192,17 @@ def replace_segments(
     if row is None:
         return None
     wanted = sorted(set(removed))
+    found: set[int] = set()
     for some in slices(wanted):
-        live = select(func.count()).where(
+        live = select(segments.c.edition).where(
             segments.c.store_id == store, segments.c.id.in_(some), segments.c.removed_at.is_(None)
         )
-        if connection.execute(live).scalar_one() != len(some):
+        of_edition = connection.execute(live).scalars().all()
+        if len(of_edition) != len(some):
             return None
+        found.update(of_edition)
+    if len(found) > 1:
+        raise NotAllowedNow(f"a merge of {store} would mix editions")
     left_out = sorted(set(dropped))
     for numbers in slices(left_out):
         here = (documents.c.store_id == store) & documents.c.number.in_(numbers) & documents.c.segment_id.in_(wanted)
@@ -207,7 +214,7 @@ def replace_segments(
         if connection.execute(select(documents.c.number).where(carried, documents.c.living).limit(1)).first():
             raise NotAllowedNow(f"a merge of {store} would lose a living document")
     else:
-        insert_segment(connection, row.project_id, added)
+        insert_segment(connection, row.project_id, added, found.pop() if found else row.edition)
     connection.execute(update(documents).where(carried).values(segment_id=None if added is None else added.id))
     for some in slices(wanted):
         connection.execute(update(segments).where(segments.c.id.in_(some)).values(removed_at=now))

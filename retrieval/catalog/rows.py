@@ -179,6 +179,10 @@ class Claim:
     attempt: int  # from 1; released claims do not count
     deaths: int  # how many earlier claims ended by their lease running out
     leased_until: int
+    edition: int  # that the document is to be part of
+    model: str  # of that edition
+    copy_of: int | None = None  # the document whose chunks it takes over; None: the file is read
+    segment_id: SegmentId | None = None  # that holds those chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,3 +329,4 @@ class Manifest:
     codebook: CodebookRow | None
     documents: tuple[DocumentRow, ...]
     since: int  # the generation that the reader already had; 0 for all
+    edition: int = 0

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, exists, select, update
 
 from retrieval.catalog.holds import held
+from retrieval.catalog.reindex_tables import reindex_files, reindexes
 from retrieval.catalog.rows import RemovedCodebook, RemovedIndex, RemovedSegment
 from retrieval.catalog.source_tables import sources
 from retrieval.catalog.sources import delete_sources
@@ -158,6 +159,8 @@ class Sweeps:
                 return 0
         delete_sources(self._connection, sources.c.store_id == store)
         self._connection.execute(delete(batches).where(batches.c.store_id == store))
+        self._connection.execute(delete(reindex_files).where(reindex_files.c.store_id == store))
+        self._connection.execute(delete(reindexes).where(reindexes.c.store_id == store))
         self._connection.execute(delete(departed).where(departed.c.scope == store))
         self._connection.execute(delete(stores).where(stores.c.id == store))
         return 1

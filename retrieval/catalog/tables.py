@@ -45,6 +45,11 @@ def _number(name: str, *, nullable: bool = False) -> Column[int]:
     return Column(name, BigInteger, nullable=nullable)
 
 
+def _numbered(name: str) -> Column[int]:
+    """A number that came with a later step: rows of before have 0."""
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
 def _id() -> Column[str]:
     return Column("id", Text, nullable=False, unique=True)
 
@@ -196,6 +201,8 @@ stores = Table(
     _number("codebook", nullable=True),
     _number("usage_bytes"),
     *_counts(),
+    _numbered("edition"),  # the one that searches find; `model`, `width` and `codebook` are its own
+    _numbered("held_until"),  # no file is claimed before: an edition that is all but complete is to catch up
     CheckConstraint("usage_bytes >= 0", name="usage_bytes"),
     Index("ix_vector_stores_page", "project_id", "created_at", "serial"),
     Index(
@@ -297,6 +304,7 @@ segments = Table(
     _number("checksum"),
     _number("created_at"),
     _number("removed_at", nullable=True),
+    _numbered("edition"),
     Index("ix_segments_store_id", "store_id", "serial"),
     Index(
         "ix_segments_removed_at",
@@ -320,11 +328,16 @@ documents = Table(
     _number("chunks"),
     _number("usage_bytes"),
     _text("segment_id", nullable=True),  # null: no live segment holds rows of it
+    _numbered("edition"),
+    _numbered("origin"),  # number of the ingestion that this one says the same as in another edition; or its own
+    _number("chunk_max_tokens", nullable=True),  # as it was cut; null: auto
+    _number("chunk_overlap_tokens", nullable=True),
     Index("ix_documents_changed", "store_id", "changed"),
     Index(
         "uq_documents_living",
         "store_id",
         "file_id",
+        "edition",
         unique=True,
         sqlite_where=text("living = 1"),
         postgresql_where=text("living"),

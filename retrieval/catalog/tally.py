@@ -122,7 +122,7 @@ def untruths(connection: Connection, project: ProjectId | None = None) -> list[s
         compare(f"files of {store.id}", counts_of(store), _grouped(by_status.all()))
         used = connection.execute(select(func.coalesce(func.sum(entries.c.usage_bytes), 0)).where(here)).scalar_one()
         compare(f"usage of {store.id}", store.usage_bytes, int(used))
-        living = (documents.c.store_id == store.id) & documents.c.living
+        living = (documents.c.store_id == store.id) & documents.c.living & (documents.c.edition == store.edition)
         searched = connection.execute(select(documents.c.number, documents.c.usage_bytes).where(living)).all()
         named = connection.execute(
             select(entries.c.live_document, entries.c.usage_bytes).where(here, entries.c.live_document.is_not(None))

@@ -16,9 +16,10 @@ from typing import Self, cast
 
 from sqlalchemy import Connection, text
 
-from retrieval.catalog import publishing, tally
+from retrieval.catalog import edition_claims, editions, publishing, tally
 from retrieval.catalog.claims import Claims
 from retrieval.catalog.database import Database
+from retrieval.catalog.edition_claims import EditionClaims
 from retrieval.catalog.file_batches import FileBatches
 from retrieval.catalog.files import Files
 from retrieval.catalog.holds import Holds
@@ -29,6 +30,7 @@ from retrieval.catalog.moving import Moving
 from retrieval.catalog.pauses import UpstreamPauses
 from retrieval.catalog.progress import ProgressReports
 from retrieval.catalog.projects import Projects
+from retrieval.catalog.reindexes import Reindexes
 from retrieval.catalog.rows import Ingested, Publication, SegmentRow, StoreGlance
 from retrieval.catalog.schema import bring_up_to_date
 from retrieval.catalog.source_runs import SourceRuns
@@ -61,6 +63,8 @@ class Transaction:
         self.batches = FileBatches(connection)
         self.progress = ProgressReports(connection)
         self.claims = Claims(connection)
+        self.edition_claims = EditionClaims(connection)
+        self.reindexes = Reindexes(connection)
         self.manifests = Manifests(connection)
         self.sources = Sources(connection)
         self.source_runs = SourceRuns(connection)
@@ -77,6 +81,9 @@ class Transaction:
     ) -> Publication:
         return publishing.publish(self._connection, store, ingested, segment, now)
 
+    def publish_edition(self, store: StoreId, ingested: Sequence[Ingested], segment: SegmentRow | None) -> Publication:
+        return edition_claims.publish_edition(self._connection, store, ingested, segment)
+
     def replace_segments(
         self,
         store: StoreId,
@@ -90,7 +97,7 @@ class Transaction:
 
     def untruths(self, project: ProjectId | None = None) -> list[str]:
         """Every stored count, of one project or of all, that differs from what it counts: none, unless by a bug."""
-        return tally.untruths(self._connection, project)
+        return tally.untruths(self._connection, project) + editions.untruths(self._connection, project)
 
 
 class Catalog:

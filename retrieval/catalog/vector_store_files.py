@@ -92,9 +92,9 @@ def detach(
         by_status.setdefault(FileStatus(row.status), []).append(row)
     for status, rows in by_status.items():
         move(connection, store, [row.serial for row in rows], status, None, -sum(row.usage_bytes for row in rows))
-    living = [row.live_document for row in leaving if row.live_document is not None]
-    if living:
-        kill(connection, store, living, generation or next_generation(connection, store))
+    if generation is None and any(row.live_document is not None for row in leaving):
+        generation = next_generation(connection, store)
+    kill(connection, store, [row.file_id for row in leaving], generation or 0)
     for some in slices(serials):
         connection.execute(delete(batch_files).where(batch_files.c.entry.in_(some)))
         connection.execute(delete(entries).where(entries.c.serial.in_(some)))
@@ -102,9 +102,10 @@ def detach(
         remember_place(connection, store, row.file_id, row.project_id, (row.created_at, row.serial), now)
 
 
-def kill(connection: Connection, store: StoreId, numbers: Sequence[int], generation: int) -> None:
-    for some in slices(numbers):
-        here = (documents.c.store_id == store) & documents.c.number.in_(some)
+def kill(connection: Connection, store: StoreId, leaving: Sequence[str], generation: int) -> None:
+    """End the documents of these files, in every edition."""
+    for some in slices(leaving):
+        here = (documents.c.store_id == store) & documents.c.file_id.in_(some) & documents.c.living
         connection.execute(update(documents).where(here).values(living=False, changed=generation))
 
 
@@ -127,12 +128,13 @@ def detach_file(connection: Connection, file: FileId, now: int) -> tuple[StoreId
     return tuple(left)
 
 
-def live_attributes(connection: Connection, store: StoreId, number: int, attributes: str | None) -> None:
-    connection.execute(
-        update(documents)
-        .where(documents.c.store_id == store, documents.c.number == number)
-        .values(attributes=attributes, changed=next_generation(connection, store))
-    )
+def live_attributes(connection: Connection, row: Row[Any], attributes: str | None) -> None:
+    """Change what searches see of an entry, in every edition."""
+    changes: dict[str, Any] = {"attributes": attributes}
+    if row.live_document is not None:
+        changes["changed"] = next_generation(connection, StoreId(row.store_id))
+    here = (documents.c.store_id == row.store_id) & (documents.c.file_id == row.file_id) & documents.c.living
+    connection.execute(update(documents).where(here).values(changes))
 
 
 class VectorStoreFiles:
@@ -256,7 +258,7 @@ class VectorStoreFiles:
         if self._settled_as_wished(row, wish):
             values["supersedes"] = None
             if row.attributes != wished["attributes"]:
-                live_attributes(self._connection, store, row.live_document, wished["attributes"])
+                live_attributes(self._connection, row, wished["attributes"])
         elif status is not FileStatus.IN_PROGRESS or any(row._mapping[name] != wanted[name] for name in wanted):
             values |= {**_WAITING, "bulk": bulk}  # a claim that is at work with the old chunking loses its lease
             move(self._connection, store, [row.serial], status, FileStatus.IN_PROGRESS)
@@ -279,8 +281,7 @@ class VectorStoreFiles:
         row = self._locked_entry(project, store, file)
         wished = attributes_to_json(attributes)
         self._connection.execute(update(entries).where(entries.c.serial == row.serial).values(attributes=wished))
-        if row.live_document is not None:
-            live_attributes(self._connection, store, row.live_document, wished)
+        live_attributes(self._connection, row, wished)
         return self.get(project, store, file)
 
     def delete(self, project: ProjectId, store: StoreId, file: FileId, now: int) -> None:

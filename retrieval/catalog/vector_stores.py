@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, or_, select, update
 
 from retrieval.catalog.paging import PageQuery, page, remember_place
+from retrieval.catalog.reindex_tables import reindex_files, reindexes
 from retrieval.catalog.retention import RETENTION, agreed_days, retention_days
 from retrieval.catalog.rows import Page, StoreRow, StoreStatus
 from retrieval.catalog.tables import codebooks, documents, entries, indexes, segments, stores
@@ -248,6 +249,10 @@ class VectorStores:
             here = (table.c.store_id == store) & table.c.removed_at.is_(None)
             self._connection.execute(update(table).where(here).values(removed_at=now))
         self._connection.execute(update(stores).where(stores.c.id == store).values(codebook=None))
+        self._connection.execute(delete(reindex_files).where(reindex_files.c.store_id == store))
+        ended = {"active": False, "dropping": False, "codebook": None, "finished_at": now, "state": "cancelled"}
+        running = (reindexes.c.store_id == store) & (reindexes.c.active | reindexes.c.dropping)
+        self._connection.execute(update(reindexes).where(running).values(ended))
 
     def purgeable(self, most: int) -> tuple[StoreId, ...]:
         """Deleted and expired stores on which rows still hang."""

@@ -52,8 +52,10 @@ class Snapshot:
         documents: Documents,
         segments: tuple[OpenSegment, ...],
         side: VectorSide,
+        edition: int = 0,
     ) -> None:
         self.store = store
+        self.edition = edition
         self.generation = generation
         self.model = model
         self.documents = documents

@@ -105,6 +105,8 @@ class Snapshots:
         raise SegmentDamaged(_lost(manifest, missing), "its file is not in storage") from missing
 
     def _open(self, manifest: Manifest, old: Snapshot | None) -> Snapshot:
+        if old is not None and old.edition != manifest.edition:
+            old = None  # of another model: nothing of it may be taken over
         fresh = old is None or (manifest.since == 0 and old.generation > 0)
         base = Documents.none() if fresh or old is None else old.documents
         documents = base.updated(manifest.documents)
@@ -130,7 +132,8 @@ class Snapshots:
         side = side.with_segments([one.vectors for one in segments])
         if side.effort != effort:
             side = side.with_effort(effort)
-        return Snapshot(manifest.store_id, manifest.generation, manifest.model, documents, tuple(segments), side)
+        store, generation = manifest.store_id, manifest.generation
+        return Snapshot(store, generation, manifest.model, documents, tuple(segments), side, manifest.edition)
 
     def _codebook(self, manifest: Manifest, old: Snapshot | None) -> tuple[Codebook | None, Effort]:
         row = manifest.codebook

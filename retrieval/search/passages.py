@@ -64,6 +64,23 @@ def passages(snapshot: Snapshot, documents: Numbers, after: Place, most: int) ->
     return found, False
 
 
+def tokens_to_embed(snapshot: Snapshot) -> int:
+    """About how many tokens embedding everything anew would take: of the texts as counted when they were stored, and
+    of the titles, headings and table headers in front of them, four characters a token."""
+    total = 0
+    for one in snapshot.segments:
+        rows = one.segment.rows(0, len(one.segment))
+        rows = rows if one.living.mask is None else rows[one.living.mask]
+        total += int(rows[:, layout.TOKENS].sum(dtype=np.int64))
+        places, counts = np.unique(
+            rows[:, [layout.TITLE, layout.PATH, layout.TABLE_HEADER]], axis=0, return_counts=True
+        )
+        for (title, path, header), count in zip(places.tolist(), counts.tolist(), strict=True):
+            parts = [one.segment.string(title), *one.segment.path(path), one.segment.string(header)]
+            total += count * sum(map(len, parts)) // 4
+    return total
+
+
 def chunks_of(snapshot: Snapshot, document: int) -> list[StoredChunk]:
     """All chunks of one document in reading order; none if the snapshot has no such document."""
     rows = _rows_of(snapshot, np.array([document]), BEGINNING)

@@ -4,7 +4,7 @@ Everything streams from mapping to file. Beside the files' own pages a fold hold
 and 16 for each distinct word. Every byte is compared with its checksum on the way.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,10 +17,20 @@ from retrieval.segments import layout
 from retrieval.segments.layout import SegmentFacts, segment_name
 from retrieval.segments.postings import PostingsMerge
 from retrieval.segments.reader import Segment
+from retrieval.segments.rows import Vectors
 from retrieval.segments.strings import Strings
 from retrieval.segments.tensors import TensorWriter
-from retrieval.segments.writer import offsets_of, read_back, write_runs, write_strings
+from retrieval.segments.writer import check_vectors, offsets_of, read_back, write_runs, write_strings
 from retrieval.storage.objects import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """What a fold gives to the rows it keeps: documents' new numbers, and a new vector for each row in their order."""
+
+    numbers: Mapping[int, int]
+    vectors: Vectors
+
 
 Living = Callable[[NDArray[np.int64]], NDArray[np.bool_]]  # document numbers -> which of them live
 
@@ -44,9 +54,10 @@ def fold_segments(
     segment: SegmentId,
     created_at: int,
     name: str | None = None,
+    anew: Anew | None = None,
 ) -> SegmentRow | None:
     """Write one segment with the living rows of several, in their order; None if no row lives. `name`: of the object,
-    where it is not to be one of the store's own."""
+    where it is not to be one of the store's own. With `anew`, words and texts are taken over and vectors are not."""
     name = name or segment_name(store, segment)
     widths = {source.row.width for source in segments}
     if len(widths) != 1 or any(source.row.store_id != store for source in segments):
@@ -57,13 +68,18 @@ def fold_segments(
         return None
     if rows > layout.MOST_ROWS:
         raise ValueError(f"{rows} rows; a segment holds at most {layout.MOST_ROWS}")
-    width = widths.pop()
+    width = widths.pop() if anew is None else anew.vectors.shape[1]
+    if anew is not None:
+        check_vectors(anew.vectors)
+        if len(anew.vectors) != rows:
+            raise ValueError(f"{len(anew.vectors)} vectors for {rows} rows")
     with storage.draft() as draft:
         file = TensorWriter(draft)
         strings = Strings()
-        file.write(layout.VECTORS, _vectors(sources, width), width=width)
+        file.write(layout.VECTORS, _vectors(sources, width) if anew is None else [anew.vectors], width=width)
         file.write(layout.ROWS, _rows(sources, strings), width=len(layout.ROW_COLUMNS))
-        write_runs(file, [run for source in sources for run in source.runs])
+        runs = [run for source in sources for run in source.runs]
+        write_runs(file, runs if anew is None else [(anew.numbers[number], size) for number, size in runs])
         lengths: list[NDArray[np.int64]] = []
         file.write(layout.TEXT, _text(sources, lengths))
         file.write(layout.TEXT_OFFSETS, [offsets_of(np.concatenate(lengths))])

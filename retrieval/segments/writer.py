@@ -28,7 +28,7 @@ UNIT_TOLERANCE = 1e-3
 
 def write_segment(storage: Storage, new: NewRows, *, store: StoreId, segment: SegmentId, created_at: int) -> SegmentRow:
     """Write one segment under a new id; raises `StorageFull`, `StorageUnavailable` or `SegmentDamaged`."""
-    _check_vectors(new.vectors)
+    check_vectors(new.vectors)
     if len(new.chunks) > layout.MOST_ROWS:
         raise ValueError(f"{len(new.chunks)} rows; a segment holds at most {layout.MOST_ROWS}")
     strings = Strings()
@@ -117,7 +117,7 @@ def _row(chunk: StoredChunk, strings: Strings) -> tuple[int, ...]:
     )
 
 
-def _check_vectors(vectors: Vectors) -> None:
+def check_vectors(vectors: Vectors) -> None:
     """A vector of another length would rank wrongly for ever after."""
     for first, last in pairwise([*range(0, len(vectors), _SLICE_ROWS), len(vectors)]):
         part = vectors[first:last]

@@ -32,6 +32,8 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/v1/imports"): {"file_id": "{file_id}"},
     ("POST", "/v1/vector_stores/{vector_store_id}/sources"): PLACE,
     ("POST", "/v1/vector_stores/{vector_store_id}/sources/{source_id}"): {"include": ["stolen"]},
+    ("POST", "/v1/vector_stores/{vector_store_id}/reindex"): {"chunking_strategy": {"type": "auto"}},
+    ("POST", "/v1/vector_stores/{vector_store_id}/reindex/estimate"): {"chunking_strategy": {"type": "auto"}},
     ("POST", "/v1/uploads/{upload_id}/complete"): {"part_ids": ["{part_id}"]},
 }
 PARTS = {("POST", "/v1/uploads/{upload_id}/parts")}  # takes a form

@@ -37,7 +37,9 @@ from retrieval.ledger import Ledger
 from retrieval.resources import Resources, open_resources
 from workers.import_waiting import import_waiting
 from workers.pipeline import index_waiting
+from workers.reindex import build
 from workers.resources import WorkerResources
+from workers.upkeep import Upkeep
 
 PEPPER = b"tests"
 KEY = "sk-carrel-tests-0123456789abcdef"
@@ -55,6 +57,7 @@ class Worker:
         self._working = threading.Lock()  # held while a store is worked on, or while nobody may
         children = ChildPool(1, Limits())
         self.resources = WorkerResources(resources.catalog, resources.storage, children, resources.embedders.get)
+        self._upkeep = Upkeep(resources.catalog, resources.storage)
         self._thread = threading.Thread(target=self._work, name="test worker")
         self._thread.start()
 
@@ -85,7 +88,7 @@ class Worker:
                     while import_waiting(self.resources):
                         self._ring_for_files()
                 else:
-                    while index_waiting(rung, self.resources):
+                    while index_waiting(rung, self.resources) or build(rung, self.resources, self._upkeep):
                         pass
 
     def _ring_for_files(self) -> None:
@@ -141,6 +144,7 @@ def settings_for(folder: Path) -> Settings:
         "CARREL_EMBEDDING_MODEL": "hashed",
         "CARREL_SOURCES_ROOTS": str(folder / "sources"),
         "CARREL_SOURCES_HOSTS": "docs.example.com",
+        "CARREL_MODELS": '{"wide": {"provider": "hashed", "dimensions": 64}}',
         "CARREL_EMBEDDING_ALIASES": "text-embedding-3-small,text-embedding-ada-002",
     }
     return load_settings(environment)

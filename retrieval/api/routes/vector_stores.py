@@ -33,7 +33,7 @@ router = APIRouter(prefix="/v1/vector_stores", tags=["vector stores"])
 @router.post("", response_model=VectorStoreObject)
 def create_vector_store(body: CreateVectorStore, caller: Writer, service: ServiceDep) -> Response:
     resources = service.resources
-    model, width = _model(resources.embedders, body.embedding_model, body.embedding_dimension)
+    model, width = model_of(resources.embedders, body.embedding_model, body.embedding_dimension)
     chunking = parse_chunking(body.chunking_strategy)
     store = NewStore(
         new_store_id(),
@@ -56,7 +56,7 @@ def create_vector_store(body: CreateVectorStore, caller: Writer, service: Servic
     return _answer(row, now)
 
 
-def _model(embedders: Embedders, asked: str | None, dimension: int | None) -> tuple[str, int]:
+def model_of(embedders: Embedders, asked: str | None, dimension: int | None) -> tuple[str, int]:
     """The model that the store keeps for good, by its own name, and how wide its vectors are."""
     try:
         name = embedders.name_of(asked) if asked else embedders.default

@@ -66,7 +66,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_no_two_keys_share_a_variable() -> None:
-    keys = sum(len(value) if isinstance(value, dict) else 1 for value in defaults().values())
+    keys = sum((len(value) or 1) if isinstance(value, dict) else 1 for value in defaults().values())
     assert len(variables()) == keys
 
 
@@ -83,3 +83,38 @@ def test_the_configuration_page_is_the_one_that_the_defaults_give() -> None:
     assert written == page(Path("configs/default.toml").read_text("utf-8"))
     for variable in variables():
         assert f"`{variable}`" in written
+
+
+def test_further_models_are_tables_by_name_and_take_the_rest_from_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "carrel.toml"
+    file.write_text(
+        '[embedding]\nprecision = "fp32"\n[models."e5-large.v2"]\nprovider = "openai"\nbase_url = "http://x/v1"\n'
+    )
+    settings = load_settings({"CARREL_MODELS": '{"words": {"provider": "hashed", "dimensions": 8}}'}, file)
+    assert list(settings.models) == ["e5-large.v2", "words"]
+    first = settings.models["e5-large.v2"]
+    assert (first.model, first.precision, first.aliases, first.upstream_key) == ("e5-large.v2", "int8", "", "")
+    assert settings.models["words"].dimensions == 8
+
+
+def test_what_is_wrong_with_a_further_model_is_told_by_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "carrel.toml"
+    file.write_text(
+        "[models.two]\ncolour = 1\n[models.four]\nprovider = 'hashed'\nmodel = 'x'\n"
+        "[models.all-MiniLM-L6-v2]\nprovider = 'local'\n"
+    )
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"CARREL_MODELS": '{"five": 5}'}, file)
+    text = str(caught.value)
+    for line in (
+        "models.two.colour: there is no such setting",
+        "models.two.provider: must be given",
+        "models.four.model: the table's name is the model's",
+        "models.all-MiniLM-L6-v2: this is the model of [embedding] already",
+        "CARREL_MODELS: models.five: must be a table",
+    ):
+        assert line in text
+    with pytest.raises(SettingsError, match=r"CARREL_MODELS: is not JSON"):
+        load_settings({"CARREL_MODELS": "{"})
+    with pytest.raises(SettingsError, match=r"CARREL_MODELS: models\.one\.provider: .*'local'"):
+        load_settings({"CARREL_MODELS": '{"one": {"provider": "locl"}}'})
