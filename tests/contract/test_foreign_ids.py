@@ -165,6 +165,9 @@ def test_the_same_requests_with_the_owners_key_do_not_answer_404(server: Server)
             continue
         owned = things_of(server, key) if method == "DELETE" or path.endswith(("complete", "cancel")) else shared
         answer = ask(server, owned.key, method, path, owned.ids)
+        if "/reindex/" in path:  # whether a step can be taken depends on how far the re-index has come
+            assert answer.status_code != 404, f"{method} {path}: {answer.text}"
+            continue
         assert answer.status_code < 300 or "upload" in path, f"{method} {path}: {answer.text}"
         assert answer.status_code != 404, f"{method} {path}: {answer.text}"
 
