@@ -249,7 +249,10 @@ class Reindexes:
     ) -> ReindexRow:
         if locked(self._connection, store, project) is None:
             raise no_such_store(store)
-        row = self.latest(project, store)
+        try:
+            row = self.latest(project, store)
+        except NotFound as error:  # the store is there: it is a step that cannot be taken
+            raise NotAllowedNow(error.message, param="vector_store_id") from error
         if row.state not in states:
             raise NotAllowedNow(
                 f"The re-index of {store} is {row.state.value}; this needs it to be "

@@ -62,7 +62,7 @@ def test_what_cannot_be_is_refused_with_the_reason(server: Server, store: str) -
         answer = post(server, path, body)
         assert answer.status_code in {400, 404}
         assert words in answer.json()["error"]["message"]
-    assert post(server, f"{path}/pause").status_code == 404, "there is none"
+    assert post(server, f"{path}/pause").status_code == 400, "there is none"
     with server.http() as http:
         assert http.get(f"/v1{path}").status_code == 404
     with server.http(READ_ONLY_KEY) as http:
