@@ -16,6 +16,7 @@ from retrieval.catalog.paging import PageQuery
 from retrieval.catalog.rows import Attachment, DocumentRow
 from retrieval.catalog.source_rows import Change, Location, Outcome, RunRow, SourceKind, SourceRow, SourceWish
 from retrieval.catalog.source_tables import sources
+from retrieval.catalog.tables import entries
 from retrieval.catalog.transaction import Catalog
 from retrieval.catalog.vector_stores import NewStore
 from retrieval.ids import (
@@ -56,7 +57,6 @@ def folder_wish(root: Path, **changes: Any) -> SourceWish:
 @dataclass
 class Mirror:
     catalog: Catalog
-    storage: Directory
     embedder: Watched
     parts: RefreshParts
     project: ProjectId
@@ -125,11 +125,16 @@ class Mirror:
     def finish(self) -> None:
         """Until no run of the source is under way."""
         while self.source().run_id is not None:
-            with self.catalog.transaction() as tx:  # as if the pause after the last look were over
-                mine = update(sources).where(sources.c.id == self.source_id, sources.c.lease_token.is_(None))
-                tx.sources._connection.execute(mine.values(leased_until=0))
+            self.let_go_on()
             refresh.refresh(self.source_id, self.parts)
             self.index()
+
+    def let_go_on(self) -> None:
+        """As if the pause after the last look were over, or the leases of a worker that died."""
+        with self.catalog.transaction() as tx:
+            execute = tx.sources._connection.execute
+            execute(update(sources).where(sources.c.id == self.source_id).values(leased_until=0))
+            execute(update(entries).where(entries.c.store_id == self.store).values(leased_until=0))
 
     def index(self) -> None:
         while index_waiting(self.store, self.parts.resources):
@@ -181,24 +186,36 @@ class Mirror:
             return tx.untruths(self.project)
 
 
+def _parts(catalog: Catalog, folder: Path, children: ChildPool, embedder: Watched, rung: list[StoreId]) -> RefreshParts:
+    resources = WorkerResources(catalog, Directory(folder / "objects"), children, lambda _: embedder)
+    return RefreshParts(resources, Permits(roots=(folder,)), rung.append)
+
+
 @contextmanager
 def open_mirror(
     catalog: Catalog, folder: Path, children: ChildPool, *, embedder: Embedder | None = None
 ) -> Iterator[Mirror]:
+    """A new store with a folder as its source."""
     watched = Watched(embedder or open_embedder(EmbedderConfig(provider="hashed", model="hashed")))
-    storage = Directory(folder / "objects")
-    root = folder / "source"
+    root, rung = folder / "source", list[StoreId]()
     root.mkdir(exist_ok=True)
-    rung: list[StoreId] = []
-    resources = WorkerResources(catalog, storage, children, lambda _: watched)
-    parts = RefreshParts(resources, Permits(roots=(folder,)), rung.append)
+    parts = _parts(catalog, folder, children, watched, rung)
     project, store = new_project_id(), new_store_id()
     with catalog.transaction() as tx:
         tx.projects.add(project, f"mirror {project}", catalog.now())
         tx.stores.add(project, NewStore(store, watched.spec.name, watched.spec.width), catalog.now())
-    mirror = Mirror(catalog, storage, watched, parts, project, store, root, SourceId(""), rung)
+    mirror = Mirror(catalog, watched, parts, project, store, root, SourceId(""), rung)
     mirror.source_id = mirror.add(folder_wish(root))
     try:
         yield mirror
     finally:
-        storage.close()
+        parts.resources.storage.close()
+
+
+def mirror_again(
+    catalog: Catalog, folder: Path, children: ChildPool, project: ProjectId, store: StoreId, source: SourceId
+) -> Mirror:
+    """One that another process made."""
+    watched, rung = Watched(open_embedder(EmbedderConfig(provider="hashed", model="hashed"))), list[StoreId]()
+    parts = _parts(catalog, folder, children, watched, rung)
+    return Mirror(catalog, watched, parts, project, store, folder / "source", source, rung)

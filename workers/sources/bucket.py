@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import obstore
-from obstore import ObjectMeta
 from obstore import exceptions as s3
 from obstore.store import S3Store
 
@@ -12,6 +12,9 @@ from retrieval.catalog.source_rows import Location, Stamp
 from retrieval.sources.permits import BucketAccess
 from retrieval.sources.selection import Selection
 from workers.sources.port import ItemChanged, ItemUnreadable, Listed, SourceUnavailable, Trouble
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta  # exists in its stubs only
 
 PIECE_BYTES = 1 << 20
 
@@ -70,7 +73,7 @@ class BucketLister:
         """Connections end with the object."""
 
 
-def _listed(found: ObjectMeta) -> Listed:
+def _listed(found: "ObjectMeta") -> Listed:
     modified = int(found["last_modified"].timestamp())
     return Listed(found["path"], Stamp(found["size"], modified * 10**9, found["e_tag"]))
 

@@ -1,0 +1,246 @@
+"""`carrel refresh`: where the documents of a store come from, refreshing them, and reading what a refresh has done."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from carrel.exits import Exit
+from carrel.naming import store_id
+from carrel.options import JsonOption, KeyOption, LimitOption, UrlOption, YesOption, connect
+from carrel.output import Columns, Output
+from carrel.remote import Json, Remote, ServerError
+from carrel.stores import StoreArgument, pairs
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+
+SourceArgument = Annotated[
+    str | None, typer.Argument(metavar="[SOURCE]", help="Id of the source; needed where the store has several.")
+]
+
+LOOK_SECONDS: Final = 0.5
+ENDED: Final = frozenset({"completed", "stopped", "failed"})
+SHOWN: Final = 20  # names of each kind in a report for people; `--json` has all
+
+SOURCES: Final[Columns] = {
+    "id": "id",
+    "from": "source",
+    "cron": ("schedule", "cron"),
+    "time zone": ("schedule", "time_zone"),
+    "next run": "next_run_at",
+    "running": "run_id",
+}
+RUNS: Final[Columns] = {
+    "id": "id",
+    "began": "started_at",
+    "status": "status",
+    "added": ("counts", "added"),
+    "changed": ("counts", "changed"),
+    "removed": ("counts", "removed"),
+    "unchanged": ("counts", "unchanged"),
+    "failed": ("counts", "failed"),
+    "seconds": "seconds",
+}
+COUNTED: Final = ("added", "changed", "removed", "unchanged", "failed")
+REPORT: Final[Columns] = {
+    "run": "id",
+    "asked by": "asked_by",
+    "dry run": "dry_run",
+    "status": "status",
+    "began": "started_at",
+    "seconds": "seconds",
+    **{name: ("counts", name) for name in COUNTED},
+    "bytes read": "bytes_read",
+    "chunks": "chunks",
+    "texts embedded": ("embedding", "texts"),
+    "embedding calls": ("embedding", "calls"),
+    "dollars": ("embedding", "dollars"),
+}
+
+
+@app.command()
+def add(
+    store: StoreArgument,
+    places: Annotated[
+        list[str], typer.Argument(metavar="PLACE...", help="A folder of the server, s3://bucket/prefix, or URLs.")
+    ],
+    include: Annotated[list[str] | None, typer.Option(help="Pattern as in .gitignore; may be given again.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Pattern of what is left out; may be given again.")] = None,
+    attribute: Annotated[
+        list[str] | None, typer.Option(help="key=template, as folder={folder} or owner={front.owner}; again for more.")
+    ] = None,
+    cron: Annotated[str | None, typer.Option(help="When, as cron has it: '0 3 * * *' is every night at three.")] = None,
+    time_zone: Annotated[str, typer.Option(help="Whose three o'clock.")] = "UTC",
+    max_removed_share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of the documents that may vanish in one run.")
+    ] = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Name where documents of a store come from, and print the source's id."""
+    body: Json = {"source": place_of(places)}
+    if include:
+        body["include"] = include
+    if exclude:
+        body["exclude"] = exclude
+    if attribute:
+        body["attributes"] = pairs(attribute)
+    if cron is not None:
+        body["schedule"] = {"cron": cron, "time_zone": time_zone}
+    if max_removed_share is not None:
+        body["max_removed_share"] = max_removed_share
+    with connect(url, key) as remote:
+        made = remote.post(f"vector_stores/{store_id(remote, store)}/sources", body)
+    Output(as_json=as_json).done(made, made["id"])
+
+
+def place_of(places: list[str]) -> Json:
+    """A folder by its whole path, a bucket, or pages."""
+    if all(place.startswith(("http://", "https://")) for place in places):
+        return {"type": "urls", "urls": places}
+    if len(places) > 1:
+        raise ServerError("A source is one folder, one bucket and prefix, or any number of URLs.", exit_code=Exit.USAGE)
+    [place] = places
+    if place.startswith("s3://"):
+        bucket, _, prefix = place.removeprefix("s3://").partition("/")
+        return {"type": "s3", "bucket": bucket, "prefix": prefix.strip("/")}
+    return {"type": "directory", "path": str(Path(place).absolute())}
+
+
+@app.command("list")
+def list_sources(
+    store: StoreArgument, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False
+) -> None:
+    """List the sources of a store."""
+    with connect(url, key) as remote:
+        Output(as_json=as_json).listing(remote.pages(_sources(remote, store)), SOURCES)
+
+
+@app.command()
+def run(
+    store: StoreArgument,
+    source: SourceArgument = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if much has vanished from the source.")] = False,
+    wait: Annotated[bool, typer.Option(help="Wait for the end, and show the report.")] = True,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Refresh now; ends with 1 if anything failed or the run was stopped."""
+    output = Output(as_json=as_json)
+    with connect(url, key, patience_seconds=60) as remote:
+        at = _source(remote, store, source)
+        begun = remote.post(f"{at}/refresh", {"dry_run": dry_run, "force": force})
+        if not wait:
+            output.done(begun, begun["id"])
+            return
+        with output.progress() as progress:
+            task = progress.add_task(begun["status"], total=None)
+            while begun["status"] not in ENDED:
+                time.sleep(LOOK_SECONDS)
+                begun = remote.get(f"{at}/runs/{begun['id']}")
+                counts = begun["counts"]
+                done = counts["added"] + counts["changed"] + counts["removed"]
+                progress.update(task, description=f"{begun['status']}: {done} changes")
+        report = remote.get(f"{at}/runs/{begun['id']}")
+    _show(output, report)
+
+
+@app.command()
+def runs(
+    store: StoreArgument,
+    source: SourceArgument = None,
+    limit: LimitOption = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the runs of a source, newest first."""
+    with connect(url, key) as remote:
+        at = _source(remote, store, source)
+        right = (*COUNTED, "seconds")
+        Output(as_json=as_json).listing(remote.pages(f"{at}/runs", most=limit), RUNS, right=right)
+
+
+@app.command()
+def report(
+    store: StoreArgument,
+    source: SourceArgument = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="Id of the run; else the last one.")] = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a run has done; ends with 1 if anything failed or the run was stopped."""
+    with connect(url, key) as remote:
+        at = _source(remote, store, source)
+        if run_id is None:
+            last = list(remote.pages(f"{at}/runs", most=1))
+            if not last:
+                raise ServerError("This source has not been refreshed yet.", exit_code=Exit.NOT_FOUND)
+            run_id = last[0]["id"]
+        found = remote.get(f"{at}/runs/{run_id}")
+    _show(Output(as_json=as_json), found)
+
+
+@app.command()
+def remove(
+    store: StoreArgument,
+    source: SourceArgument = None,
+    yes: YesOption = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget a source and its reports; the documents that came from it stay in the store."""
+    output = Output(as_json=as_json)
+    with connect(url, key) as remote:
+        at = _source(remote, store, source)
+        output.confirm(f"Forget source {at.rsplit('/', 1)[1]}?", yes=yes)
+        gone = remote.delete(at)
+    output.done(gone, f"Forgot {gone['id']}.")
+
+
+def _sources(remote: Remote, store: str) -> str:
+    return f"vector_stores/{store_id(remote, store)}/sources"
+
+
+def _source(remote: Remote, store: str, source: str | None) -> str:
+    """The path of the source meant: the one named, or the only one."""
+    at = _sources(remote, store)
+    if source is not None:
+        return f"{at}/{source}"
+    found = [one["id"] for one in remote.pages(at, most=2)]
+    if not found:
+        raise ServerError(f"Store {store} has no source. Add one: carrel refresh add.", exit_code=Exit.NOT_FOUND)
+    if len(found) > 1:
+        raise ServerError(
+            f"Store {store} has several sources; say which: carrel refresh list {store}.", exit_code=Exit.USAGE
+        )
+    return f"{at}/{found[0]}"
+
+
+def _show(output: Output, report: Json) -> None:
+    output.item(report, REPORT)
+    if report["message"]:
+        output.remark(report["message"], "bold")
+    if not output.as_json:
+        _show_changes(output, report)
+    if report["status"] in {"stopped", "failed"} or report["counts"]["failed"]:
+        raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _show_changes(output: Output, report: Json) -> None:
+    """The first names of each kind, and every failure with its reason."""
+    changes = report["changes"]
+    for kind in ("added", "changed", "removed"):
+        for path in changes[kind][:SHOWN]:
+            output.remark(f"{kind} {path}")
+        more = report["counts"][kind] - len(changes[kind][:SHOWN])
+        if more > 0:
+            output.remark(f"{kind} {more} more")
+    for failure in changes["failed"]:
+        output.remark(f"failed {failure['path']}: {failure['reason']}", "red")
