@@ -22,6 +22,7 @@ from retrieval.ids import ProjectId, SourceId, StoreId
 from tests.support.mirror import Mirror, mirror_again, open_mirror
 
 START = b"ready\n"
+PATIENCE_SECONDS = 60.0
 MOST_KILLS_OF_A_RUN = 4  # a file under which six workers died is given up, and rightly
 
 
@@ -42,7 +43,7 @@ def killed_at_random(folder: Path, url: str, *, kills: int, files: int, seed: in
         open_mirror(catalog, folder, children) as mirror,
     ):
         mirror.fill(files)
-        longest = 0.4  # seconds after which a program is killed at the latest; learnt from those that finished
+        longest = PATIENCE_SECONDS  # until a program is killed at the latest; learnt from the first, which is not
         while report.kills < kills:
             report.rounds += 1
             _disturb(mirror, chance, files, report.rounds)
@@ -73,11 +74,11 @@ def _carry_out(
         with subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True) as program:
             assert program.stdout is not None
             assert program.stdout.readline() == START
-            begun, limit = time.monotonic(), chance.uniform(0.0, longest)
+            begun = time.monotonic()
             try:
-                program.wait(limit)
+                program.wait(chance.uniform(0.0, longest) if report.finished else longest)
+                longest = time.monotonic() - begun if not report.finished else longest
                 report.finished += 1
-                longest = max(0.05, time.monotonic() - begun)
                 assert program.returncode == 0
             except subprocess.TimeoutExpired:
                 os.killpg(program.pid, signal.SIGKILL)
