@@ -35,19 +35,40 @@ from retrieval.ids import FileId, RunId, SourceId
 LISTED: int = 1000  # changes of one outcome that a report names; all are counted
 
 
-def _item(row: Row[Any]) -> ItemRow:
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+_STATUSES = {None: None, **{status.value: status for status in FileStatus}}
+_SEEN = (
+    source_items.c.item_key,
+    source_items.c.bytes,
+    source_items.c.modified_ns,
+    source_items.c.etag,
+    source_items.c.sha256,
+    source_items.c.recipe,
+    source_items.c.file_id,
+    source_items.c.replaces,
+    source_items.c.run_id,
+    source_items.c.outcome,
+    entries.c.status,
+    entries.c.error_code,
+    entries.c.error_message,
+)
+
+
+def _item(row: Sequence[Any]) -> ItemRow:
+    """By position: a run that has nothing to do spends most of its time here."""
+    key, size, modified_ns, etag, sha256, recipe, file, replaces, run, outcome, status, code, message = row
     return ItemRow(
-        key=row.item_key,
-        stamp=Stamp(row.bytes, row.modified_ns, row.etag),
-        sha256=row.sha256,
-        recipe=row.recipe,
-        file_id=FileId(row.file_id),
-        replaces=None if row.replaces is None else FileId(row.replaces),
-        run_id=RunId(row.run_id),
-        outcome=Outcome(row.outcome),
-        status=None if row.status is None else FileStatus(row.status),
-        error_code=None if row.error_code is None else FailureCode(row.error_code),
-        error_message=row.error_message,
+        key=key,
+        stamp=Stamp(size, modified_ns, etag),
+        sha256=sha256,
+        recipe=recipe,
+        file_id=file,
+        replaces=replaces,
+        run_id=run,
+        outcome=_OUTCOMES[outcome],
+        status=_STATUSES[status],
+        error_code=None if code is None else FailureCode(code),
+        error_message=message,
     )
 
 
@@ -58,12 +79,9 @@ class SourceSteps:
     def items(self, source: SourceRow) -> list[ItemRow]:
         """Everything as last seen, and where its file stands in the store now."""
         there = and_(entries.c.store_id == source.store_id, entries.c.file_id == source_items.c.file_id)
-        wanted = (
-            select(source_items, entries.c.status, entries.c.error_code, entries.c.error_message)
-            .join_from(source_items, entries, there, isouter=True)
-            .where(source_items.c.source_id == source.id)
-        )
-        return [_item(row) for row in self._connection.execute(wanted)]
+        wanted = select(*_SEEN).join_from(source_items, entries, there, isouter=True)
+        found = self._connection.execute(wanted.where(source_items.c.source_id == source.id)).all()
+        return [_item(row) for row in found]
 
     def take_in(self, claim: SourceClaim, found: Sequence[Found], now: int) -> tuple[str, ...]:
         """Attach what is new, let what has changed replace what was, remember all as seen. Answers the names of
