@@ -36,7 +36,7 @@ LISTED: int = 1000  # changes of one outcome that a report names; all are counte
 
 
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
-_STATUSES = {None: None, **{status.value: status for status in FileStatus}}
+_STATUSES: dict[str | None, FileStatus | None] = {None: None} | {status.value: status for status in FileStatus}
 _SEEN = (
     source_items.c.item_key,
     source_items.c.bytes,
