@@ -30,10 +30,11 @@ class BlobFacts:
 class Incoming:
     """A body on its way in: `write` what arrives, then `finish`. Left without `finish`, nothing remains."""
 
-    def __init__(self, draft: Draft, name: str, *, most_bytes: int) -> None:
+    def __init__(self, draft: Draft, name: str, *, most_bytes: int, hashed: bool = True) -> None:
         self._draft = draft
         self._name = name
         self._most_bytes = most_bytes
+        self._hashed = hashed
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)  # clients of the upload API compare it
 
@@ -48,8 +49,9 @@ class Incoming:
         if self._draft.bytes + memoryview(piece).nbytes > self._most_bytes:
             raise TooLarge(f"The upload is larger than the {self._most_bytes} bytes allowed.")
         self._draft.write(piece)
-        self._sha256.update(piece)
-        self._md5.update(piece)
+        if self._hashed:
+            self._sha256.update(piece)
+            self._md5.update(piece)
 
     @property
     def facts(self) -> BlobFacts:
@@ -69,7 +71,9 @@ class Blobs:
         return Incoming(self._storage.draft(), _blob_name(project), most_bytes=most_bytes)
 
     def incoming_part(self, project: ProjectId, upload: UploadId, part: PartId, *, most_bytes: int) -> Incoming:
-        return Incoming(self._storage.draft(), part_name(project, upload, part), most_bytes=most_bytes)
+        """Its bytes are hashed when the parts are joined, and not here as well."""
+        name = part_name(project, upload, part)
+        return Incoming(self._storage.draft(), name, most_bytes=most_bytes, hashed=False)
 
     def receive(self, project: ProjectId, pieces: Iterable[Piece], *, most_bytes: int) -> BlobFacts:
         with self.incoming(project, most_bytes=most_bytes) as incoming:
