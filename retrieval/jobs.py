@@ -82,6 +82,11 @@ class Doorbell(Protocol):
 
     def ring_for_imports(self) -> None: ...
 
+    def reachable(self) -> bool:
+        """Whether a ring would be heard now."""
+
+    def waiting(self, queue: str) -> int: ...
+
 
 class CeleryDoorbell:
     """Sends by name; knows no task's code. Safe for threads.
@@ -122,6 +127,13 @@ class CeleryDoorbell:
         except self._broken:
             return 0
 
+    def reachable(self) -> bool:
+        try:
+            with self._app.connection_for_write() as connection, connection.channel():  # a channel greets its broker
+                return True
+        except self._broken:
+            return False
+
     def _after(self, store: StoreId, bulk: bool) -> None:
         with self._lock:
             again = self._ringing.pop((store, bulk))
@@ -153,3 +165,9 @@ class SilentDoorbell:
 
     def ring_for_refresh(self, source: SourceId) -> None:
         pass
+
+    def reachable(self) -> bool:
+        return True
+
+    def waiting(self, queue: str) -> int:  # noqa: ARG002 - nobody waits
+        return 0

@@ -34,11 +34,14 @@ from ingest.children import ChildPool
 from ingest.chunking.chunk import ChunkLimits
 from ingest.errors import IngestError
 from ingest.parsing.limits import Limits
+from retrieval.ids import ProjectId
 from retrieval.jobs import CeleryDoorbell, messenger
+from retrieval.ledger import Ledger, Scribe
 from retrieval.resources import Resources, open_resources
 from workers.indexing import IndexLimits
+from workers.presence import Pulse
 from workers.refresh import RefreshParts
-from workers.resources import ClaimSize, WorkerResources, never
+from workers.resources import ClaimSize, WorkerResources, never, unnoted
 from workers.schedules import Clockwork, timetable
 from workers.tasks import Desk, Parts, register
 from workers.upkeep import Upkeep, UpkeepLimits
@@ -90,7 +93,17 @@ def _open_where_work_is_done(app: Celery, desk: Desk, settings: Settings) -> Non
 
     def opened(**_: object) -> None:
         opened_here = stack.enter_context(open_resources(settings))
-        resources = stack.enter_context(worker_resources(settings, opened_here, stopping=lambda: ending[0] != 0))
+        ledger = Ledger(opened_here.catalog)
+        stack.callback(Scribe(ledger).close)
+        resources = stack.enter_context(
+            worker_resources(
+                settings,
+                opened_here,
+                note=lambda project, kind, quantity: ledger.add(project, None, kind, quantity),
+                stopping=lambda: ending[0] != 0,
+            )
+        )
+        stack.callback(Pulse(opened_here.catalog).close)
         index = IndexLimits(settings.search.code_from_rows, settings.search.recall_target)
         upkeep = Upkeep(resources.catalog, resources.storage, UpkeepLimits(index=index))
         doorbell = CeleryDoorbell(app)
@@ -160,7 +173,13 @@ def parsing_limits(settings: Settings) -> Limits:
     )
 
 
-def worker_resources(settings: Settings, opened: Resources, *, stopping: Callable[[], bool] = never) -> WorkerResources:
+def worker_resources(
+    settings: Settings,
+    opened: Resources,
+    *,
+    note: Callable[[ProjectId, str, int], None] = unnoted,
+    stopping: Callable[[], bool] = never,
+) -> WorkerResources:
     given = settings.workers
     providers = {settings.embedding.provider, *(model.provider for model in settings.models.values())}
     children = ChildPool(settings.parsing.children or os.cpu_count() or 1, parsing_limits(settings))
@@ -170,4 +189,6 @@ def worker_resources(settings: Settings, opened: Resources, *, stopping: Callabl
         given.lease_seconds,
         call_chunks=LOCAL_CALL_CHUNKS if "local" in providers else REMOTE_CALL_CHUNKS,
     )
-    return WorkerResources(opened.catalog, opened.storage, children, opened.embedders.get, size, stopping=stopping)
+    return WorkerResources(
+        opened.catalog, opened.storage, children, opened.embedders.get, size, note=note, stopping=stopping
+    )

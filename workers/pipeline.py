@@ -29,7 +29,8 @@ from workers.resources import ClaimSize, WorkerResources
 from workers.reuse import KnownVectors, vectors_of_predecessors
 from workers.settling import Settled, give_back, publish, settle
 from workers.slates import Asked
-from workers.verdicts import passes_by_itself, verdict, verdict_on_deaths
+from workers.telling import Teller, timed
+from workers.verdicts import Fail, passes_by_itself, verdict, verdict_on_deaths
 
 MOST_FILES: Final = 2_048  # of one claim, however small the files
 
@@ -86,6 +87,7 @@ class Task:
         self._done: list[InHand] = []
         self._edition: int | None = None  # of the first claim; what is embedded with another model is another task's
         self._model = ""
+        self._tell = Teller(store, resources)
         self._ends_at = time.monotonic() + size.shift_seconds
 
     def claim(self, most: int) -> list[Claim]:
@@ -94,6 +96,7 @@ class Task:
         with self._resources.catalog.transaction() as tx:
             claims = self._resources.slate.claim(tx, self._store, asked, self._resources.now())
         self._lease.add(claim.file_id for claim in claims)
+        self._tell.claimed(claims)
         return claims
 
     def full(self, claims: Sequence[Claim]) -> bool:
@@ -138,16 +141,18 @@ class Task:
         self._edition, self._model = claims[0].edition, claims[0].model
         doomed = [Settled(claim, end) for claim in claims if (end := verdict_on_deaths(claim.deaths))]
         lost = {one.claim.file_id for one in doomed}
-        failed = doomed
+        failed, before = doomed, len(self._read)
         known = vectors_of_predecessors(
             self._store, [claim.file_id for claim in claims], self._edition, self._resources
         )
-        with ExitStack() as stack:
+        with timed() as watch, ExitStack() as stack:
             for claim, attempt in self._attempts([one for one in claims if one.file_id not in lost], failed, stack):
                 if attempt.prepared is not None:
                     self._read.append(InHand(claim, attempt.prepared.chunks, known.get(claim.file_id, {})))
                 elif attempt.error is not None:
                     failed.append(Settled(claim, verdict(attempt.error, claim.attempt)))
+        fresh = list(self._read)[before:]
+        self._tell.read([one.claim.file_id for one in fresh], sum(len(one.chunks) for one in fresh), watch)
         self._settle(failed)
 
     def _attempts(
@@ -205,7 +210,8 @@ class Task:
         owned = [(one, chunk.text_to_embed) for one, start, end in parts for chunk in one.chunks[start:end]]
         wanted = [at for at, (one, text) in enumerate(owned) if text not in one.known]
         try:
-            made = embedder.embed([owned[at][1] for at in wanted]) if wanted else None
+            with timed() as watch:
+                made = embedder.embed([owned[at][1] for at in wanted]) if wanted else None
         except Exception as error:
             if len(parts) == 1:
                 log.exception("embedding failed", extra={"store": self._store, "file": parts[0][0].claim.file_id})
@@ -223,6 +229,7 @@ class Task:
         if made is not None:
             vectors[wanted] = made.vectors
             _charge([owned[at][0] for at in wanted], made.new_tokens)
+            self._tell.embedded([one.claim.file_id for one, _, _ in parts], made, embedder.spec, watch)
         at = 0
         for one, start, end in parts:
             one.vectors.append(vectors[at : at + end - start])
@@ -242,9 +249,11 @@ class Task:
         words = [chunk.text_to_index for one in self._done for chunk in one.chunks]
         new = NewRows([row for one in self._done for row in rows_of(one)], words, vectors)
         storage, now = self._resources.storage, self._resources.now()
-        segment = write_segment(storage, new, store=self._store, segment=new_segment_id(), created_at=now)
-        done = [_ingested(one, segment.width) for one in self._done]
-        publication = publish(self._store, done, segment, self._resources)
+        with timed() as watch:
+            segment = write_segment(storage, new, store=self._store, segment=new_segment_id(), created_at=now)
+            done = [_ingested(one, segment.width) for one in self._done]
+            publication = publish(self._store, done, segment, self._resources)
+        self._tell.published(publication, segment, watch)
         if not publication.segment_live:
             storage.delete(segment_name(self._store, segment.id))
         self._lease.settled(one.claim.file_id for one in self._done)
@@ -260,6 +269,11 @@ class Task:
 
     def _settle(self, settled: Sequence[Settled]) -> None:
         settle(self._store, self._token, settled, self._resources)
+        for one in settled:
+            if isinstance(one.verdict, Fail):
+                self._tell.failed(one.claim.file_id, one.verdict.code)
+            else:
+                self._tell.put_off([one.claim.file_id], one.verdict.after_seconds)
         self._lease.settled(one.claim.file_id for one in settled)
 
 

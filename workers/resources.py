@@ -7,6 +7,7 @@ from typing import Self
 from ingest.children import ChildPool
 from ingest.embedding import Embedder
 from retrieval.catalog.transaction import Catalog
+from retrieval.ids import ProjectId
 from retrieval.storage.objects import Storage
 from workers.slates import ServingSlate, Slate
 
@@ -30,6 +31,10 @@ def never() -> bool:
     return False
 
 
+def unnoted(project: ProjectId, kind: str, quantity: int) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerResources:
     catalog: Catalog
@@ -38,6 +43,7 @@ class WorkerResources:
     embedder_of: Callable[[str], Embedder]
     claim_size: ClaimSize = field(default_factory=ClaimSize)
     slate: Slate = field(default_factory=ServingSlate)
+    note: Callable[[ProjectId, str, int], None] = unnoted  # what a project has used, for the ledger
     stopping: Callable[[], bool] = never  # asked before each costly step: whether the process is to end soon
 
     def __enter__(self) -> Self:

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from retrieval import audit
 from retrieval.archive.exporting import release
+from retrieval.catalog.kept_answers import KEPT_SECONDS
 from retrieval.catalog.transaction import Catalog, Transaction
 from retrieval.errors import NotFound
 from retrieval.ids import StoreId
@@ -45,6 +46,7 @@ class Expired:
     departed: int = 0
     editions: int = 0  # that were kept for a rollback, and whose time is over
     edition_documents: int = 0  # of editions that were given up
+    kept_answers: int = 0  # to requests that may come again
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def expire(catalog: Catalog, now: int, grace: Grace | None = None) -> Expired:
             _until_none(catalog, lambda tx, reindex=reindex: tx.reindexes.purge(reindex, AT_ONCE))  # type: ignore[misc]
             for reindex in _listed(catalog, lambda tx: tx.reindexes.dropping(AT_ONCE))
         ),
+        _until_none(catalog, lambda tx: tx.kept_answers.forget(now - KEPT_SECONDS, AT_ONCE)),
     )
 
 

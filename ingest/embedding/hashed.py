@@ -26,10 +26,15 @@ _BYTES_AT_ONCE = 1 << 20
 
 
 class HashedEmbedder:
-    def __init__(self, *, width: int = 384, name: str = "hashed", window_tokens: int = 1 << 20) -> None:
+    def __init__(
+        self, *, width: int = 384, name: str = "hashed", window_tokens: int = 1 << 20, dollars: float = 0.0
+    ) -> None:
+        """`dollars`: a price for a million tokens, for whoever tries out what an installation would cost."""
         if width < 1:
             raise ValueError(f"a vector has at least one dimension, not {width}")
-        self._spec = ModelSpec(name=name, width=width, window_tokens=window_tokens, shortens=True)
+        self._spec = ModelSpec(
+            name=name, width=width, window_tokens=window_tokens, dollars_per_million_tokens=dollars, shortens=True
+        )
 
     @property
     def spec(self) -> ModelSpec:

@@ -19,7 +19,11 @@ def open_embedder(config: EmbedderConfig, pauses: Pauses | None = None) -> Embed
     """
     match config.provider:
         case "hashed":
-            return HashedEmbedder(width=config.dimensions or config.width or 384, name=config.model)
+            return HashedEmbedder(
+                dollars=config.dollars_per_million_tokens,
+                width=config.dimensions or config.width or 384,
+                name=config.model,
+            )
         case "local":
             embedder = _frugal(LocalEngine.open(config), config)
         case "openai":

@@ -28,6 +28,7 @@ def searched(request: Request, caller: Caller, answer: Answer) -> None:
         spec = service.resources.embedders.spec(answer.model)
         embedded(request, caller, spec, answer.tokens, ledger.SEARCH_TOKENS)
     service.ledger.add(caller.project, caller.key.id if caller.key else None, ledger.SEARCHES)
+    service.metrics.search(answer)
 
 
 def uploaded(request: Request, caller: Caller, size: int) -> None:

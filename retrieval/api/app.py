@@ -11,9 +11,11 @@ from starlette.types import Scope
 
 from retrieval.api import errors
 from retrieval.api.dependencies import Service
+from retrieval.api.document import document_of
 from retrieval.api.middleware import Admitted, Bounded, Observed
 from retrieval.api.quick import Quick
 from retrieval.api.routes import ROUTERS
+from retrieval.ledger import REQUESTS
 
 THREADS: Final = 40  # searches under way at once: some may wait for a model elsewhere
 
@@ -41,12 +43,20 @@ def create_app(opened: Callable[[], AbstractContextManager[Service]]) -> FastAPI
         service: Service = app.state.service
         return service
 
+    def seen(scope: Scope, status: int, seconds: float) -> None:
+        service = service_of(scope)
+        service.metrics.request(getattr(scope.get("route"), "path", ""), scope["method"], status, seconds)
+        caller = scope["state"].get("caller")
+        if caller is not None:
+            service.ledger.add(caller.project, caller.key.id if caller.key else None, REQUESTS)
+
     # Added innermost first.
     app.add_middleware(Quick, service_of=service_of)
     app.add_middleware(Bounded)
     app.add_middleware(Admitted, service_of=service_of)
-    app.add_middleware(Observed)
+    app.add_middleware(Observed, seen=seen)
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.openapi = document_of(app)  # type: ignore[method-assign]  # the framework's own way of doing it
     return app

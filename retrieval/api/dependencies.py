@@ -11,6 +11,8 @@ from fastapi import Depends, Request
 
 from retrieval.api.auth import Caller, Gate
 from retrieval.api.limits import Limiter
+from retrieval.api.metrics import Metrics
+from retrieval.api.readiness import Readiness
 from retrieval.catalog.account_rows import Scope
 from retrieval.errors import NotPermitted
 from retrieval.jobs import Doorbell
@@ -37,6 +39,8 @@ class Service:
     wire: Wire
     limiter: Limiter
     ledger: Ledger
+    readiness: Readiness
+    metrics: Metrics
 
 
 async def service_of(request: Request) -> Service:
@@ -76,5 +80,6 @@ def allowed(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
 
 ServiceDep = Annotated[Service, Depends(service_of)]
 ResourcesDep = Annotated[Resources, Depends(resources_of)]
+Admin = Annotated[Caller, Depends(allowed(Scope.ADMIN))]
 Reader = Annotated[Caller, Depends(allowed(Scope.READ))]
 Writer = Annotated[Caller, Depends(allowed(Scope.WRITE))]

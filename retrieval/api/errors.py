@@ -111,6 +111,12 @@ def error_answer(
     return Response(body, status, headers, media_type="application/json")
 
 
+def sentence_of(error: Exception) -> str:
+    """What anybody may be told of an error."""
+    row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), UNFORESEEN)
+    return row.message or str(error)
+
+
 def answer_of(error: Exception) -> Response:
     row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), None)
     if row is None or row.status >= 500:

@@ -33,7 +33,7 @@ ServiceOf = Callable[[Scope], Service]
 class Observed:
     """Gives each request an id and its time, and writes one line about it when it is over."""
 
-    def __init__(self, app: ASGIApp, *, seen: Callable[[str, str, int, float], None] | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, seen: Callable[[Scope, int, float], None] | None = None) -> None:
         self._app = app
         self._seen = seen
 
@@ -68,7 +68,7 @@ class Observed:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "")
             if self._seen is not None:
-                self._seen(scope["method"], route, status or 499, seconds)
+                self._seen(scope, status or 499, seconds)
             caller = state.get("caller")
             log.info(
                 "request",
@@ -79,6 +79,8 @@ class Observed:
                     "status": status or 499,  # the client went away before an answer
                     "latency_ms": round(1000 * seconds, 3),
                     "project": caller.project if caller else None,
+                    "key": caller.key.id if caller and caller.key else None,
+                    **_told(Headers(scope=scope)),
                     **{key: value for key, value in scope.get("path_params", {}).items() if isinstance(value, str)},
                     **state["facts"],
                 },
@@ -154,6 +156,12 @@ class Bounded:
         if path.startswith("/v1/uploads/") and path.endswith("/parts"):
             return LARGEST_PART + FORM_ROOM
         return self._limits.get(path, LARGEST_JSON)
+
+
+def _told(headers: Headers) -> dict[str, str]:
+    """What clients tell of themselves."""
+    told = {"client": headers.get("user-agent", "")[:100], "retry": headers.get("x-stainless-retry-count", "")[:10]}
+    return {name: value for name, value in told.items() if value}
 
 
 def _dollars(cost: float) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -10,19 +10,25 @@ from typing import Final
 from configs.settings import Settings
 from retrieval.api.auth import Gate
 from retrieval.api.dependencies import Service, Wire
+from retrieval.api.errors import sentence_of
 from retrieval.api.limits import Counters, Limiter, LocalCounters
+from retrieval.api.metrics import BUCKETS, Facts, Metrics, Totals
+from retrieval.api.readiness import Readiness
 from retrieval.api.shared_limits import SharedCounters, shareable
 from retrieval.catalog.account_rows import Scope
 from retrieval.catalog.keys import NewKey, hash_of, hint_of
 from retrieval.catalog.transaction import Catalog
+from retrieval.errors import CatalogError
 from retrieval.ids import ProjectId, new_key_id, new_project_id
-from retrieval.jobs import CeleryDoorbell, messenger
+from retrieval.jobs import BULK, INTERACTIVE, UPKEEP, CeleryDoorbell, Doorbell, messenger
 from retrieval.ledger import Ledger, Scribe
-from retrieval.resources import open_resources
+from retrieval.resources import Resources, open_resources
+from retrieval.tallies import Tallies
 
 DEFAULT_PROJECT: Final = "default"
 KEY_FILE: Final = "first-key"
 PEPPER_FILE: Final = "pepper"
+TALLIES: Final = "tallies"
 ALL_SCOPES: Final = (Scope.READ, Scope.WRITE, Scope.ADMIN)
 
 
@@ -40,7 +46,38 @@ def open_service(settings: Settings) -> Iterator[Service]:
         limiter = Limiter(_counters(settings, stack), settings.limits.model_dump(exclude={"url"}))
         ledger = Ledger(resources.catalog)
         stack.callback(Scribe(ledger).close)
-        yield Service(resources, gate, CeleryDoorbell(app), wire, limiter, ledger)
+        doorbell = CeleryDoorbell(app)
+        readiness = readiness_of(resources, doorbell)
+        tallies = Tallies(BUCKETS, settings.data_dir / TALLIES)
+        stack.callback(tallies.close)
+        metrics = Metrics(tallies, looking(resources, doorbell, readiness, settings.storage.reserve_bytes))
+        yield Service(resources, gate, doorbell, wire, limiter, ledger, readiness, metrics)
+
+
+def readiness_of(resources: Resources, doorbell: Doorbell) -> Readiness:
+    return Readiness(resources.catalog, resources.storage, resources.embedders, doorbell, why=sentence_of)
+
+
+def looking(
+    resources: Resources, doorbell: Doorbell, readiness: Readiness, reserve_bytes: int
+) -> Callable[[], Facts | None]:
+    totals = Totals(resources.catalog)
+
+    def look() -> Facts | None:
+        report = readiness.report()
+        try:
+            now = resources.catalog.now()
+            with resources.catalog.reading() as tx:
+                overview = tx.overviews.read(now)
+            usage = totals.read(now)
+        except CatalogError:
+            return None
+        heard = not report.parts["broker"]
+        rings = {queue: doorbell.waiting(queue) if heard else 0 for queue in (INTERACTIVE, BULK, UPKEEP)}
+        parts = {part: not wrong for part, wrong in report.parts.items()}
+        return Facts(overview, usage, rings, parts, report.free_bytes, reserve_bytes)
+
+    return look
 
 
 def _counters(settings: Settings, stack: ExitStack) -> Counters:

@@ -104,6 +104,7 @@ usage = Table(
     Column("kind", Text, primary_key=True),
     Column("key_id", Text, primary_key=True),  # empty: work that no key asked for
     _number("quantity"),
+    Index("ix_usage_day", "day"),
 )
 
 blobs = Table(

@@ -4,9 +4,9 @@
         tx.publish(store, ingested, segment, now)
 
 A transaction that ends without an exception is durable; one that does not has left no trace. Its rows are locked
-in one order, so that writers never wait for each other in a circle: uploads, projects, files, then one store after
-another by serial, then whatever hangs on that store. Transactions are short: nobody embeds, parses or waits in one.
-A transaction must not be opened inside another of the same thread.
+in one order, so that writers never wait for each other in a circle: kept answers, uploads, projects, files, then one
+store after another by serial, then whatever hangs on that store. Transactions are short: nobody embeds, parses or
+waits in one. A transaction must not be opened inside another of the same thread.
 """
 
 import time
@@ -24,10 +24,13 @@ from retrieval.catalog.file_batches import FileBatches
 from retrieval.catalog.files import Files
 from retrieval.catalog.holds import Holds
 from retrieval.catalog.imports import Imports
+from retrieval.catalog.kept_answers import KeptAnswers
 from retrieval.catalog.keys import Keys
 from retrieval.catalog.manifest import Manifests
 from retrieval.catalog.moving import Moving
+from retrieval.catalog.overview import Overviews
 from retrieval.catalog.pauses import UpstreamPauses
+from retrieval.catalog.presence import Presence
 from retrieval.catalog.progress import ProgressReports
 from retrieval.catalog.projects import Projects
 from retrieval.catalog.reindexes import Reindexes
@@ -71,6 +74,9 @@ class Transaction:
         self.source_steps = SourceSteps(connection)
         self.sweeps = Sweeps(connection)
         self.usage = Usage(connection)
+        self.presence = Presence(connection)
+        self.kept_answers = KeptAnswers(connection)
+        self.overviews = Overviews(connection)
         self.pauses = UpstreamPauses(connection)
         self.holds = Holds(connection)
         self.imports = Imports(connection)

@@ -48,3 +48,12 @@ class Usage:
             usage.c.project_id == project, usage.c.kind == kind, usage.c.day.between(first_day, last_day)
         )
         return int(self._connection.execute(wanted).scalar_one())
+
+    def totals(self, first_day: int, last_day: int) -> dict[str, int]:
+        """Of all projects and keys together, by kind."""
+        wanted = (
+            select(usage.c.kind, func.sum(usage.c.quantity))
+            .where(usage.c.day.between(first_day, last_day))
+            .group_by(usage.c.kind)
+        )
+        return {kind: int(total) for kind, total in self._connection.execute(wanted)}

@@ -9,7 +9,7 @@ import queue
 import secrets
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ from retrieval.api.app import create_app
 from retrieval.api.auth import Gate
 from retrieval.api.dependencies import Service, Wire
 from retrieval.api.limits import Limiter
+from retrieval.api.metrics import BUCKETS, Metrics
+from retrieval.api.service import TALLIES, looking, readiness_of
 from retrieval.catalog.account_rows import Limits as Allowed
 from retrieval.catalog.account_rows import Scope
 from retrieval.catalog.keys import NewKey, hash_of, hint_of
@@ -35,8 +37,10 @@ from retrieval.catalog.transaction import Catalog
 from retrieval.ids import ProjectId, SourceId, StoreId, new_key_id, new_project_id
 from retrieval.ledger import Ledger
 from retrieval.resources import Resources, open_resources
+from retrieval.tallies import Tallies
 from workers.import_waiting import import_waiting
 from workers.pipeline import index_waiting
+from workers.presence import Pulse
 from workers.reindex import build
 from workers.resources import WorkerResources
 from workers.upkeep import Upkeep
@@ -56,7 +60,15 @@ class Worker:
         self._rung: queue.Queue[StoreId | Literal["imports"] | None] = queue.Queue()
         self._working = threading.Lock()  # held while a store is worked on, or while nobody may
         children = ChildPool(1, Limits())
-        self.resources = WorkerResources(resources.catalog, resources.storage, children, resources.embedders.get)
+        self.ledger = Ledger(resources.catalog)
+        self.resources = WorkerResources(
+            resources.catalog,
+            resources.storage,
+            children,
+            resources.embedders.get,
+            note=lambda project, kind, quantity: self.ledger.add(project, None, kind, quantity),
+        )
+        self._pulse = Pulse(resources.catalog)
         self._upkeep = Upkeep(resources.catalog, resources.storage)
         self._thread = threading.Thread(target=self._work, name="test worker")
         self._thread.start()
@@ -76,10 +88,17 @@ class Worker:
         with self._working:
             yield
 
+    def reachable(self) -> bool:
+        return True
+
+    def waiting(self, queue: str) -> int:
+        return self._rung.qsize()
+
     def close(self) -> None:
         self._rung.put(None)
         self._thread.join()
         self.resources.children.close()
+        self._pulse.close()
 
     def _work(self) -> None:
         while (rung := self._rung.get()) is not None:
@@ -137,7 +156,7 @@ class Server:
         return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
 
-def settings_for(folder: Path) -> Settings:
+def settings_for(folder: Path, more: Mapping[str, str] | None = None) -> Settings:
     environment = {
         "CARREL_DATA_DIR": str(folder),
         "CARREL_EMBEDDING_PROVIDER": "hashed",
@@ -147,7 +166,7 @@ def settings_for(folder: Path) -> Settings:
         "CARREL_MODELS": '{"wide": {"provider": "hashed", "dimensions": 64}}',
         "CARREL_EMBEDDING_ALIASES": "text-embedding-3-small,text-embedding-ada-002",
     }
-    return load_settings(environment)
+    return load_settings(environment | dict(more or {}))
 
 
 def add_key(
@@ -194,9 +213,11 @@ def run_app(app: FastAPI) -> Iterator[str]:
 
 
 @contextmanager
-def run_server(folder: Path, limiter: Limiter | None = None) -> Iterator[Server]:
+def run_server(
+    folder: Path, *, limiter: Limiter | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     with ExitStack() as stack:
-        resources = stack.enter_context(open_resources(settings_for(folder)))
+        resources = stack.enter_context(open_resources(settings_for(folder, environment)))
         project = _add_project(resources.catalog, "tests")
         other = _add_project(resources.catalog, "another project")
         add_key(resources.catalog, project, KEY)
@@ -206,7 +227,11 @@ def run_server(folder: Path, limiter: Limiter | None = None) -> Iterator[Server]
         stack.callback(worker.close)
         ledger = Ledger(resources.catalog)
         gate = Gate(resources.catalog, PEPPER)
-        service = Service(resources, gate, worker, Wire(), limiter or Limiter(), ledger)
+        readiness = readiness_of(resources, worker)
+        tallies = Tallies(BUCKETS, folder / TALLIES)
+        stack.callback(tallies.close)
+        metrics = Metrics(tallies, looking(resources, worker, readiness, 0), seconds=0)
+        service = Service(resources, gate, worker, Wire(), limiter or Limiter(), ledger, readiness, metrics)
 
         @contextmanager
         def opened() -> Iterator[Service]:

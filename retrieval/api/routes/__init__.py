@@ -5,6 +5,7 @@ from typing import Final
 from fastapi import APIRouter
 
 from retrieval.api.routes import (
+    documentation,
     embeddings,
     exports,
     file_batches,
@@ -18,11 +19,13 @@ from retrieval.api.routes import (
     search,
     sources,
     uploads,
+    usage,
     vector_store_files,
     vector_stores,
 )
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
+    documentation.router,
     embeddings.router,
     exports.router,
     file_batches.router,
@@ -36,6 +39,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     search.router,
     sources.router,
     uploads.router,
+    usage.router,
     vector_store_files.router,
     vector_stores.router,
 )

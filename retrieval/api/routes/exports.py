@@ -29,7 +29,7 @@ def get_export(vector_store_id: str, export_id: str, caller: Reader, resources: 
     return ExportObject.of(read_export(resources.catalog, caller.project, StoreId(vector_store_id), HoldId(export_id)))
 
 
-@router.delete("/{export_id}")
+@router.delete("/{export_id}", response_model=ExportDeleted)
 def delete_export(vector_store_id: str, export_id: str, caller: Reader, resources: ResourcesDep) -> Response:
     hold = read_export(resources.catalog, caller.project, StoreId(vector_store_id), HoldId(export_id))
     release(resources.catalog, resources.storage, hold)

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from retrieval.api.answers import json_answer
 from retrieval.api.dependencies import Reader, ResourcesDep, ServiceDep, Writer
+from retrieval.api.once import Answer, once, wanted
 from retrieval.api.paging import PageDep, envelope
 from retrieval.api.polling import with_poll_hint
 from retrieval.api.schemas.file_batches import CreateFileBatch, FileBatchObject
@@ -27,17 +28,23 @@ def _answer(row: BatchRow) -> Response:
 
 
 @router.post("", response_model=FileBatchObject)
-def create_file_batch(vector_store_id: str, body: CreateFileBatch, caller: Writer, service: ServiceDep) -> Response:
+def create_file_batch(
+    vector_store_id: str, body: CreateFileBatch, request: Request, caller: Writer, service: ServiceDep
+) -> Response:
     """All files or none. The counts of the answer hold every file: pollers look at nothing else."""
     store, catalog = StoreId(vector_store_id), service.resources.catalog
-    wishes = body.wishes()
+    wishes, now = body.wishes(), catalog.now()
     with catalog.transaction() as tx:
-        row = tx.batches.add(
-            caller.project, store, new_batch_id(), wishes.attachments, catalog.now(), param=wishes.param
-        )
-    if row.counts.in_progress:
-        service.doorbell.ring(store, bulk=row.counts.in_progress > 1)
-    return _answer(row)
+
+        def act() -> Answer:
+            batch = tx.batches.add(caller.project, store, new_batch_id(), wishes.attachments, now, param=wishes.param)
+            return FileBatchObject.of(batch).model_dump()
+
+        done = once(tx, wanted(request, caller, body.model_dump_json()), now, act)
+    waiting = done.answer["file_counts"]["in_progress"]
+    if waiting and not done.again:
+        service.doorbell.ring(store, bulk=waiting > 1)
+    return with_poll_hint(done.mark(json_answer(done.answer)), waiting)
 
 
 @router.get("/{batch_id}", response_model=FileBatchObject)

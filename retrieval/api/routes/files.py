@@ -1,5 +1,6 @@
 """Files: upload as a stream, list, show, delete, download."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from retrieval.api.auth import Caller
 from retrieval.api.dependencies import Reader, ResourcesDep, Service, ServiceDep, Writer
 from retrieval.api.middleware import FORM_ROOM, LARGEST_FILE
 from retrieval.api.multipart import FilePart, Form, read_form
+from retrieval.api.once import Answer, Done, Wanted, once, wanted
 from retrieval.api.paging import envelope
 from retrieval.api.ranges import asked_range
 from retrieval.api.schemas.files import (
@@ -26,9 +28,9 @@ from retrieval.api.schemas.files import (
 )
 from retrieval.catalog.account_rows import FileRow, NewFile
 from retrieval.catalog.paging import PageQuery
-from retrieval.errors import InvalidInput, StorageQuotaReached, TooLarge
+from retrieval.errors import CallerError, InvalidInput, StorageQuotaReached, TooLarge
 from retrieval.ids import FileId, new_file_id
-from retrieval.storage.blobs import BlobFacts, Incoming
+from retrieval.storage.blobs import Incoming
 from retrieval.storage.objects import Storage
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
@@ -37,7 +39,7 @@ PIECE_BYTES = 64 << 10
 
 
 @router.post("")
-async def create_file(request: Request, caller: Writer, service: ServiceDep) -> FileObject:
+async def create_file(request: Request, response: Response, caller: Writer, service: ServiceDep) -> FileObject:
     resources = service.resources
     if service.limiter.most_bytes(caller) is not None:
         said = request.headers.get("content-length", "")
@@ -51,10 +53,12 @@ async def create_file(request: Request, caller: Writer, service: ServiceDep) -> 
             return blob
 
         form = await read_form(request, "file", open_sink)
-        return await run_in_threadpool(_keep, form, incoming, caller, service, request)
+        done = await run_in_threadpool(_keep, form, incoming, caller, service, request)
+    done.mark(response)
+    return FileObject.model_validate(done.answer)
 
 
-def _keep(form: Form, incoming: list[Incoming], caller: Caller, service: Service, request: Request) -> FileObject:
+def _keep(form: Form, incoming: list[Incoming], caller: Caller, service: Service, request: Request) -> Done:
     """Check what came with the file, make its bytes durable, then its row."""
     purpose = checked_purpose(form.fields.get("purpose"))
     known = {"purpose", "expires_after[anchor]", "expires_after[seconds]"}
@@ -71,9 +75,14 @@ def _keep(form: Form, incoming: list[Incoming], caller: Caller, service: Service
         if size > BATCH_BYTES:
             raise TooLarge(f"A file for 'batch' may have at most {BATCH_BYTES} bytes.", param="file")
     facts = incoming[0].finish()
-    row = _add(facts, filename, purpose, form.file.media_type, seconds, caller, service)
-    uploaded(request, caller, row.bytes)
-    return FileObject.of(row)
+    said = json.dumps([facts.sha256, filename, form.fields.get("purpose"), seconds])
+    now = service.resources.catalog.now()
+    expires_at = None if seconds is None else now + seconds
+    kind = form.file.media_type[:255]
+    new = NewFile(new_file_id(), filename, purpose, facts.bytes, facts.sha256, facts.name, kind, expires_at)
+    done = _add(new, wanted(request, caller, said), now, caller, service)
+    uploaded(request, caller, facts.bytes)
+    return done
 
 
 def check_room(size: int, caller: Caller, service: Service) -> None:
@@ -87,29 +96,26 @@ def check_room(size: int, caller: Caller, service: Service) -> None:
         raise StorageQuotaReached(most=most, stored=stored + max(0, size))
 
 
-def _add(
-    facts: BlobFacts,
-    filename: str,
-    purpose: str,
-    media_type: str,
-    expires_seconds: int | None,
-    caller: Caller,
-    service: Service,
-) -> FileRow:
+def _add(new: NewFile, want: Wanted | None, now: int, caller: Caller, service: Service) -> Done:
     """The row of a file whose bytes are durable; a copy that the project had already is removed again."""
     resources, most = service.resources, service.limiter.most_bytes(caller)
-    now = resources.catalog.now()
-    expires_at = None if expires_seconds is None else now + expires_seconds
-    new = NewFile(new_file_id(), filename, purpose, facts.bytes, facts.sha256, facts.name, media_type[:255], expires_at)
+    kept = ""
+
+    def act() -> Answer:
+        nonlocal kept
+        row = tx.files.add(caller.project, new, now, most_bytes=most)
+        kept = row.blob
+        return FileObject.of(row).model_dump()
+
     try:
         with resources.catalog.transaction() as tx:
-            row = tx.files.add(caller.project, new, now, most_bytes=most)
-    except StorageQuotaReached:
-        resources.storage.delete(facts.name)
+            done = once(tx, want, now, act)
+    except CallerError:  # no room, or the key of another request
+        resources.storage.delete(new.blob)
         raise
-    if row.blob != facts.name:
-        resources.storage.delete(facts.name)
-    return row
+    if kept != new.blob:
+        resources.storage.delete(new.blob)
+    return done
 
 
 @router.get("")

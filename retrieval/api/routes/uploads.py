@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from contextlib import ExitStack
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from retrieval.api.accounting import uploaded
@@ -11,6 +11,7 @@ from retrieval.api.auth import Caller
 from retrieval.api.dependencies import ResourcesDep, Service, ServiceDep, Writer
 from retrieval.api.middleware import FORM_ROOM, LARGEST_PART
 from retrieval.api.multipart import FilePart, Form, read_form
+from retrieval.api.once import Answer, once, wanted
 from retrieval.api.routes.files import check_room
 from retrieval.api.schemas.files import plain_name
 from retrieval.api.schemas.uploads import MOST_UPLOAD_BYTES, CompleteUpload, CreateUpload, PartObject, UploadObject
@@ -25,13 +26,22 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
 
 @router.post("")
-def create_upload(body: CreateUpload, caller: Writer, service: ServiceDep) -> UploadObject:
+def create_upload(
+    body: CreateUpload, request: Request, response: Response, caller: Writer, service: ServiceDep
+) -> UploadObject:
     resources = service.resources
     check_room(body.bytes, caller, service)
     seconds = body.expires_after.seconds if body.expires_after else None
     new = NewUpload(new_upload_id(), plain_name(body.filename), body.purpose, body.bytes, body.mime_type, seconds)
+    now = resources.catalog.now()
     with resources.catalog.transaction() as tx:
-        return UploadObject.of(tx.uploads.add(caller.project, new, resources.catalog.now()))
+
+        def act() -> Answer:
+            return UploadObject.of(tx.uploads.add(caller.project, new, now)).model_dump()
+
+        done = once(tx, wanted(request, caller, body.model_dump_json()), now, act)
+    done.mark(response)
+    return UploadObject.model_validate(done.answer)
 
 
 @router.post("/{upload_id}/parts")

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from retrieval.api.answers import json_answer
 from retrieval.api.dependencies import Reader, ResourcesDep, ServiceDep, Writer
+from retrieval.api.once import Answer, once, wanted
 from retrieval.api.paging import PageDep, envelope
 from retrieval.api.polling import with_poll_hint
 from retrieval.api.schemas.matching_files import DeleteMatching, FilesDeleted
@@ -47,14 +48,21 @@ def delete_matching_files(
 
 
 @router.post("", response_model=VectorStoreFileObject)
-def attach_file(vector_store_id: str, body: AttachFile, caller: Writer, service: ServiceDep) -> Response:
+def attach_file(
+    vector_store_id: str, body: AttachFile, request: Request, caller: Writer, service: ServiceDep
+) -> Response:
     store, catalog = StoreId(vector_store_id), service.resources.catalog
-    wish = body.attachment()
+    wish, now = body.attachment(), catalog.now()
     with catalog.transaction() as tx:
-        row = tx.store_files.attach(caller.project, store, wish, catalog.now())
-    if row.status is FileStatus.IN_PROGRESS:
+
+        def act() -> Answer:
+            return VectorStoreFileObject.of(tx.store_files.attach(caller.project, store, wish, now)).model_dump()
+
+        done = once(tx, wanted(request, caller, body.model_dump_json()), now, act)
+    waits = done.answer["status"] == FileStatus.IN_PROGRESS
+    if waits and not done.again:
         service.doorbell.ring(store)
-    return _answer(row)
+    return with_poll_hint(done.mark(json_answer(done.answer)), int(waits))
 
 
 @router.get("", response_model=VectorStoreFileList)

@@ -1,10 +1,11 @@
 """Vector stores: create, list, show, change, delete; what is in one, and another try for what failed."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from retrieval.api.answers import json_answer
 from retrieval.api.dependencies import Reader, ResourcesDep, ServiceDep, Writer
+from retrieval.api.once import Answer, once, wanted
 from retrieval.api.paging import PageDep, envelope
 from retrieval.api.polling import with_poll_hint
 from retrieval.api.schemas.attributes import parse_metadata
@@ -31,7 +32,7 @@ router = APIRouter(prefix="/v1/vector_stores", tags=["vector stores"])
 
 
 @router.post("", response_model=VectorStoreObject)
-def create_vector_store(body: CreateVectorStore, caller: Writer, service: ServiceDep) -> Response:
+def create_vector_store(body: CreateVectorStore, request: Request, caller: Writer, service: ServiceDep) -> Response:
     resources = service.resources
     model, width = model_of(resources.embedders, body.embedding_model, body.embedding_dimension)
     chunking = parse_chunking(body.chunking_strategy)
@@ -47,13 +48,18 @@ def create_vector_store(body: CreateVectorStore, caller: Writer, service: Servic
     wishes = [Attachment(FileId(file), None, chunking) for file in body.file_ids or ()]
     now = resources.catalog.now()
     with resources.catalog.transaction() as tx:
-        row = tx.stores.add(caller.project, store, now)
-        if wishes:
-            tx.store_files.attach_all(caller.project, store.id, wishes, now, param="file_ids[{}]")
-            row = tx.stores.get(caller.project, store.id)
-    if wishes:
+
+        def act() -> Answer:
+            row = tx.stores.add(caller.project, store, now)
+            if wishes:
+                tx.store_files.attach_all(caller.project, store.id, wishes, now, param="file_ids[{}]")
+                row = tx.stores.get(caller.project, store.id)
+            return VectorStoreObject.of(row, now).model_dump()
+
+        done = once(tx, wanted(request, caller, body.model_dump_json()), now, act)
+    if wishes and not done.again:
         service.doorbell.ring(store.id, bulk=len(wishes) > 1)
-    return _answer(row, now)
+    return with_poll_hint(done.mark(json_answer(done.answer)), done.answer["file_counts"]["in_progress"])
 
 
 def model_of(embedders: Embedders, asked: str | None, dimension: int | None) -> tuple[str, int]:
