@@ -90,21 +90,26 @@ class Column:
             return float(self.dictionary.code(value))
         return 0.0 if value is None else float(value)
 
-    def value(self, position: int) -> AttributeValue | None:
-        if position >= len(self.kinds):
-            return None
-        number = float(self.numbers.values[position])
-        match int(self.kinds.values[position]):
-            case kind if kind == STRING:
-                return self.dictionary.texts[int(number)]
-            case kind if kind == WHOLE:
-                return self.large.get(position, int(number))
-            case kind if kind == FRACTION:
-                return number
-            case kind if kind == BOOLEAN:
-                return bool(number)
-            case _:
-                return None
+    def values(self, positions: Sequence[int]) -> list[AttributeValue | None]:
+        """The values at many positions, None where there is none."""
+        places = np.asarray(positions, np.int64)
+        inside = places < len(self.kinds)
+        kinds = np.zeros(len(places), np.uint8)
+        numbers = np.zeros(len(places), np.float64)
+        kinds[inside], numbers[inside] = self.kinds.values[places[inside]], self.numbers.values[places[inside]]
+        return [
+            self._value(position, kind, number)
+            for position, kind, number in zip(positions, kinds.tolist(), numbers.tolist(), strict=True)
+        ]
+
+    def _value(self, position: int, kind: int, number: float) -> AttributeValue | None:
+        if kind == STRING:
+            return self.dictionary.texts[int(number)]
+        if kind == WHOLE:
+            return self.large.get(position, int(number))
+        if kind == FRACTION:
+            return number
+        return bool(number) if kind == BOOLEAN else None
 
     def among(self, values: Sequence[AttributeValue]) -> Mask:
         """Positions whose value equals one of `values`."""

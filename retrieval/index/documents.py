@@ -66,8 +66,16 @@ class Documents:
         return self.filenames[position]
 
     def attributes(self, position: int) -> dict[str, AttributeValue]:
-        found = ((key, column.value(position)) for key, column in self.columns.items())
-        return {key: value for key, value in found if value is not None}
+        return self.attributes_of([position])[0]
+
+    def attributes_of(self, positions: Sequence[int]) -> list[dict[str, AttributeValue]]:
+        """Of many documents at once, in the order given."""
+        found: list[dict[str, AttributeValue]] = [{} for _ in positions]
+        for key, column in self.columns.items():
+            for attributes, value in zip(found, column.values(positions), strict=True):
+                if value is not None:
+                    attributes[key] = value
+        return found
 
     def updated(self, rows: Sequence[DocumentRow]) -> Self:
         """The next version: unknown documents are added, known ones take their new attributes and life."""

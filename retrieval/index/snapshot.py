@@ -6,9 +6,9 @@ files stay readable although they are removed meanwhile: the system keeps what i
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from retrieval.catalog.rows import SegmentRow
 from retrieval.ids import StoreId
@@ -17,6 +17,9 @@ from retrieval.index.documents import Documents
 from retrieval.index.selection import Allowed, allow
 from retrieval.index.vectors import SegmentVectors, Selection, VectorSide
 from retrieval.segments.reader import Segment
+from retrieval.segments.rows import StoredChunk
+
+Read = TypeVar("Read")
 
 REMEMBERED_SELECTIONS: Final = 16
 REMEMBERED_BYTES: Final = 64 << 20  # of masks, for one snapshot
@@ -67,6 +70,25 @@ class Snapshot:
     @property
     def rows_living(self) -> int:
         return sum(one.living.rows for one in self.segments)
+
+    def chunks(self, rows: Sequence[tuple[int, int]]) -> list[StoredChunk]:
+        """The chunks of (segment, row) pairs, in their order; each segment is asked once."""
+        return self._asked(rows, Segment.chunks)
+
+    def texts(self, rows: Sequence[tuple[int, int]]) -> list[str]:
+        """Their texts alone."""
+        return self._asked(rows, Segment.texts)
+
+    def _asked(
+        self, rows: Sequence[tuple[int, int]], ask: Callable[[Segment, Sequence[int]], list[Read]]
+    ) -> list[Read]:
+        asked: dict[int, list[int]] = {}
+        for segment, row in rows:
+            asked.setdefault(segment, []).append(row)
+        answers = {
+            segment: iter(ask(self.segments[segment].segment, of_segment)) for segment, of_segment in asked.items()
+        }
+        return [next(answers[segment]) for segment, _ in rows]
 
     def select(self, key: Hashable = None, decide: Callable[[Documents], Mask] | None = None) -> Selected:
         """The rows that a filter allows, decided once for a `key`; without a filter, all that live."""

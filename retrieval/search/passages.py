@@ -84,7 +84,7 @@ def tokens_to_embed(snapshot: Snapshot) -> int:
 def chunks_of(snapshot: Snapshot, document: int) -> list[StoredChunk]:
     """All chunks of one document in reading order; none if the snapshot has no such document."""
     rows = _rows_of(snapshot, np.array([document]), BEGINNING)
-    return [snapshot.segments[segment].segment.chunk(row) for _, segment, row in rows]
+    return snapshot.chunks([(segment, row) for _, segment, row in rows])
 
 
 def text_of(chunks: Sequence[StoredChunk]) -> list[str]:

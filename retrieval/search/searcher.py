@@ -5,7 +5,7 @@ of both sides under that mask -> fused, reread, cut at the threshold -> text.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.embedding import Embedder
-from retrieval.catalog.rows import StoreGlance
+from retrieval.catalog.rows import AttributeValue, StoreGlance
 from retrieval.catalog.transaction import Catalog
 from retrieval.errors import CatalogError, NotAllowedNow, NotFound, SegmentDamaged
 from retrieval.ids import ProjectId, StoreId
@@ -160,16 +160,15 @@ def _rank(
     fused = fuse(candidates, query.vector_weight, query.keyword_weight)
     most = max(RERANKED_AT_LEAST, query.limit)
     rereader = Rereader(terms)
-    ranked = []
-    for place in order(fused, candidates, most).tolist():
-        row = (int(candidates.segments[place]), int(candidates.rows[place]))
-        reading = rereader.score(snapshot.segments[row[0]].segment.text(row[1]))
-        score = reranked(float(fused[place]), reading)
-        stages = StageScores(
-            float(np.clip(candidates.vector[place], 0, 1)), float(candidates.keyword[place]), float(fused[place]), score
-        )
-        ranked.append((row, stages))
-    return ranked
+    places = order(fused, candidates, most)
+    rows = list(zip(candidates.segments[places].tolist(), candidates.rows[places].tolist(), strict=True))
+    texts = snapshot.texts(rows)
+    vectors = np.clip(candidates.vector[places], 0, 1).tolist()
+    columns = zip(rows, texts, vectors, candidates.keyword[places].tolist(), fused[places].tolist(), strict=True)
+    return [
+        (row, StageScores(near_by, worded, both, reranked(both, rereader.score(text))))
+        for row, text, near_by, worded, both in columns
+    ]
 
 
 def _candidates(snapshot: Snapshot, vector: Vector, near: VectorHits, words: KeywordScores, most: int) -> Candidates:
@@ -193,19 +192,24 @@ def _candidates(snapshot: Snapshot, vector: Vector, near: VectorHits, words: Key
 
 
 def _hits(snapshot: Snapshot, ranked: Sequence[tuple[tuple[int, int], StageScores]]) -> tuple[Hit, ...]:
-    chunks = [snapshot.segments[segment].segment.chunk(row) for (segment, row), _ in ranked]
-    places = snapshot.documents.positions(np.array([chunk.document for chunk in chunks], np.int64)).tolist()
+    chunks = snapshot.chunks([row for row, _ in ranked])
+    documents = snapshot.documents
+    places = documents.positions(np.array([chunk.document for chunk in chunks], np.int64)).tolist()
     return tuple(
-        _hit(snapshot.documents, place, chunk, stages)
-        for place, chunk, (_, stages) in zip(places, chunks, ranked, strict=True)
+        _hit(documents, place, attributes, chunk, stages)
+        for place, attributes, chunk, (_, stages) in zip(
+            places, documents.attributes_of(places), chunks, ranked, strict=True
+        )
     )
 
 
-def _hit(documents: Documents, place: int, chunk: StoredChunk, stages: StageScores) -> Hit:
+def _hit(
+    documents: Documents, place: int, attributes: Mapping[str, AttributeValue], chunk: StoredChunk, stages: StageScores
+) -> Hit:
     return Hit(
         file_id=documents.file_id(place),
         filename=documents.filename(place),
-        attributes=documents.attributes(place),
+        attributes=attributes,
         score=stages.reranked,
         text=chunk.text,
         start=chunk.start,

@@ -152,6 +152,12 @@ class MappedTensors:
             return np.empty(place.shape, dtype)
         return np.frombuffer(self._body, dtype, count, place.start).reshape(place.shape)
 
+    def text(self, name: str, start: int, stop: int) -> str:
+        """Bytes [start, stop) of a tensor, checked, as text."""
+        base = self.head.tensors[name].start
+        self.check(base + start, base + stop)
+        return str(self._body[base + start : base + stop], "utf-8")
+
     def check(self, start: int, stop: int) -> None:
         """Compare the blocks of bytes [start, stop) of the body with the table, those that never were."""
         for block in range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)):
@@ -164,8 +170,10 @@ class MappedTensors:
         last = (starts + (length - 1)) // BLOCK_BYTES
         for step in range(int((last - first).max(initial=0)) + 1):
             blocks = np.minimum(first + step, last)
-            for block in np.unique(blocks[self._verified_view[blocks] == 0]).tolist():
-                self._verify(block)
+            seen = self._verified_view[blocks]
+            if not seen.all():
+                for block in np.unique(blocks[seen == 0]).tolist():
+                    self._verify(block)
 
     def check_tensor(self, name: str) -> Tensor:
         place = self.head.tensors[name]

@@ -24,6 +24,7 @@ from retrieval.index.vectors.selection import Mask, Pool, Selection, select
 SMALL_BYTES: Final = 32 * 2**20  # of such copies in one store; what does not fit is read where it lies
 ROOM_FOR_K: Final = 4  # candidates for each hit wanted, if that is more than the effort asks for
 DEPTH: Final = 10  # recall is promised over so many hits
+TAKEN: Final = 4  # times the rows scored at first: what codes bring up costs little until it is scored
 WIDENING: Final = 4
 SAFE_DEVIATIONS: Final = 3.2  # measured: below, queries begin to miss rows, whatever the data and the filter
 FEWEST_CANDIDATES: Final = 300  # however few rows are selected
@@ -55,20 +56,30 @@ class VectorHits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """What one group of codes brought up, and the guess at which it stopped."""
+    """What one group of codes brought up, by falling guess, and the exact scores of the first of it."""
 
-    found: Scored
-    guesses: Matrix | None  # for each row found; None if every selected row was scored
-    stopped_at: float
+    ids: Rows
+    guesses: Matrix | None  # None if every selected row was scored
+    scores: Matrix
 
-    def safe(self, bar: float) -> bool:
-        """Whether a row that was not looked at is unlikely to reach `bar`, by how far guesses were off here."""
+    @property
+    def found(self) -> Scored:
+        return self.ids[: len(self.scores)], self.scores
+
+    def wanted(self, bar: float) -> int:
+        """How many must be scored until a row that is not is unlikely to reach `bar`, by how far guesses were off here.
+
+        One more than there are if even the last guess is not low enough.
+        """
         if self.guesses is None:
-            return True
-        off = self.found[1] - self.guesses
+            return len(self.scores)
+        off = self.scores - self.guesses[: len(self.scores)]
         mean = float(off.sum()) / len(off)
         deviation = math.sqrt(max(float(np.dot(off, off)) / len(off) - mean * mean, 0))
-        return bar - self.stopped_at - mean >= SAFE_DEVIATIONS * deviation
+        lowest = bar - mean - SAFE_DEVIATIONS * deviation
+        if self.guesses[-1] > lowest:
+            return len(self.guesses) + 1
+        return len(self.guesses) - int(self.guesses[::-1].searchsorted(lowest, side="right"))
 
 
 class VectorSide:
@@ -170,37 +181,45 @@ class VectorSide:
         return self._best(self.look(query, k, chosen, self.effort)[0], k)
 
     def look(self, query: Matrix, k: int, selection: Selection, effort: Effort) -> tuple[list[Scored], int]:
-        """What codes and the scan of uncoded rows bring up, and how often it had to be widened to be safe."""
+        """What codes and the scan of uncoded rows bring up, and how often codes were searched again to be safe."""
         if self.codebook is None or selection.few:
             raise ValueError("this selection is not searched by codes")
         coded = self.codebook.project_query(query)
-        scanned = self._scan([at for at, pool in enumerate(self._pools) if not pool.coded], query, k, selection)
-        looks: dict[int, Look] = {}
-        waiting, candidates, probes, rounds = list(range(len(self._groups))), effort.candidates, effort.probes, 0
-        while waiting:
-            for at in waiting:
-                looks[at] = self._look_at(at, query, coded, k, selection, candidates, probes)
-            bar = _bar([*scanned, *(one.found for one in looks.values())], min(k, DEPTH))
-            waiting = [at for at in waiting if not looks[at].safe(bar)]
-            candidates, probes, rounds = candidates * WIDENING, probes * 2, rounds + 1
-        return [*scanned, *(one.found for one in looks.values())], rounds - 1
+        found = self._scan([at for at, pool in enumerate(self._pools) if not pool.coded], query, k, selection)
+        looks = [self._look_at(at, query, coded, k, selection, effort) for at in range(len(self._groups))]
+        again = [0] * len(looks)
+        while True:
+            bar = _bar([*found, *(one.found for one in looks)], min(k, DEPTH))
+            short = [(at, one, wanted) for at, one in enumerate(looks) if (wanted := one.wanted(bar)) > len(one.scores)]
+            for at, one, wanted in short:
+                if wanted <= len(one.ids):
+                    more = self._scored(query, one.ids[len(one.scores) : wanted])
+                    looks[at] = replace(one, scores=np.concatenate([one.scores, more]))
+                else:
+                    again[at] += 1
+                    wider = replace(
+                        effort,
+                        candidates=effort.candidates * WIDENING ** again[at],
+                        probes=effort.probes * 2 ** again[at],
+                    )
+                    looks[at] = self._look_at(at, query, coded, k, selection, wider)
+            if not short:
+                return [*found, *(one.found for one in looks)], max(again, default=0)
 
-    def _look_at(
-        self, at: int, query: Matrix, coded: Matrix, k: int, selection: Selection, candidates: int, probes: int
-    ) -> Look:
+    def _look_at(self, at: int, query: Matrix, coded: Matrix, k: int, selection: Selection, effort: Effort) -> Look:
         group = self._groups[at]
-        count = selection.by_group[at]
-        wanted = max(_scaled(candidates, selection.share), ROOM_FOR_K * k)
-        if wanted < count:
-            ids, guesses = group.search(coded, wanted, selection, selection.in_lists[at], probes)
-            if len(ids) == wanted:
-                order = np.argsort(ids)
-                scores = self._score(query, ids[order])
-                return Look((ids[order], scores), guesses[order], float(guesses[-1]))
-        # All are wanted; or their codes are so alike that FAISS drops some of them.
+        candidates = _scaled(effort.candidates, selection.share)
+        first = max(candidates, ROOM_FOR_K * k)
+        taken = max(candidates * TAKEN, first)
+        if taken < selection.by_group[at]:
+            ids, guesses = group.search(coded, taken, selection, selection.in_lists[at], effort.probes)
+            if len(ids) >= first:
+                return Look(ids, guesses, self._scored(query, ids[:first]))
+        # Most are wanted; or their codes are so alike that FAISS drops some of them.
         pools = sorted({self._places[segment].pool for segment in group.segments})
         parts = self._scan(pools, query, k, selection)
-        return Look(_joined(parts) if parts else _NOTHING, None, 0)
+        ids, scores = _joined(parts) if parts else _NOTHING
+        return Look(ids, None, scores)
 
     def scores(self, query: Matrix, segment: int, rows: Rows) -> Matrix:
         """Exact scores of given rows, such as those found by their words."""
@@ -220,6 +239,13 @@ class VectorSide:
         if query.shape != (self.width,) or not np.isfinite(query).all():
             raise ValueError(f"a query must be {self.width} finite numbers, not {query.shape} with NaN or infinity")
         return np.ascontiguousarray(query, dtype=np.float32)
+
+    def _scored(self, query: Matrix, ids: Rows) -> Matrix:
+        """Exact scores in the order of `ids`, read in the order of memory."""
+        order = ids.argsort()
+        scores = np.empty(len(ids), np.float32)
+        scores[order] = self._score(query, ids[order])
+        return scores
 
     def _score(self, query: Matrix, ids: Rows) -> Matrix:
         """Exact scores of ascending ids, pool by pool: the order that memory likes."""
