@@ -161,10 +161,10 @@ def _rank(
     most = max(RERANKED_AT_LEAST, query.limit)
     rereader = Rereader(terms)
     places = order(fused, candidates, most)
-    rows = list(zip(candidates.segments[places].tolist(), candidates.rows[places].tolist(), strict=True))
-    texts = snapshot.texts(rows)
+    pairs = list(zip(candidates.segments[places].tolist(), candidates.rows[places].tolist(), strict=True))
+    texts = snapshot.texts(pairs)
     vectors = np.clip(candidates.vector[places], 0, 1).tolist()
-    columns = zip(rows, texts, vectors, candidates.keyword[places].tolist(), fused[places].tolist(), strict=True)
+    columns = zip(pairs, texts, vectors, candidates.keyword[places].tolist(), fused[places].tolist(), strict=True)
     return [
         (row, StageScores(near_by, worded, both, reranked(both, rereader.score(text))))
         for row, text, near_by, worded, both in columns

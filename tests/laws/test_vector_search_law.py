@@ -208,9 +208,6 @@ def test_a_filter_that_follows_the_vectors_is_answered_from_a_split_segment_as_w
     assert recall(side, rows[cluster[0]][:60], [~cluster[0]]) >= 0.97
 
 
-@pytest.mark.xfail(
-    strict=True, reason="lists that were not visited are never doubted: docs/decisions/0003, known limits"
-)
 @pytest.mark.parametrize("filtered", [False, True])
 def test_queries_unlike_anything_stored_are_answered_from_a_split_segment_as_well_as_any(filtered: bool) -> None:
     side, rows, cluster = split_side()

@@ -25,6 +25,7 @@ CANDIDATES: Final = (300, 600, 1_000, 2_000, 4_000)
 PROBES: Final = (10, 15, 20, 30, 40, 60, 80, 120, 160, 240)  # of 1,000 lists
 EVERY_LIST: Final = 1_000
 SELDOM: Final = 0.05  # of queries may search the codes twice: at a million rows that is most of what a search costs
+OFTEN: Final = 0.5  # of queries may visit more lists than the first: two small searches cost less than one of many
 _NOISE: Final = np.array([0, 0.5, 0.5, 1, 0], np.float32)  # by style of query: how much of it is no row's
 _OTHER: Final = np.array([0, 0, 0, 0, 0.7], np.float32)  # and how much is another row's
 _SAME: Final = 1e-5  # scores this close are ties
@@ -76,8 +77,8 @@ def calibrate(side: VectorSide, *, target: float = TARGET, queries: int = 200, s
     if not effort.candidates or not side.is_split:
         return effort
     for probes in PROBES:
-        recall, _ = _measure(side, asked, bars, everything, Effort(effort.candidates, probes))
-        if recall >= 1 - loss * 0.75:
+        recall, widened = _measure(side, asked, bars, everything, Effort(effort.candidates, probes))
+        if recall >= 1 - loss * 0.75 and widened <= OFTEN:
             return Effort(effort.candidates, probes, recall)
     return effort
 
@@ -88,9 +89,9 @@ def _measure(
     """Recall, and the share of queries that had to look twice."""
     hits, widened, depth = 0, 0, min(DEPTH, side.coded_rows)
     for query, bar in zip(queries, bars, strict=True):
-        found, rounds = side.look(query, depth, everything, effort)
+        found, more = side.look(query, depth, everything, effort)
         hits += min(sum(int(np.count_nonzero(scores >= bar)) for _, scores in found), depth)
-        widened += rounds > 0
+        widened += more > 0
     return hits / (depth * len(queries)), widened / len(queries)
 
 

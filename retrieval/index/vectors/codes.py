@@ -28,7 +28,7 @@ from retrieval.index.vectors.kernels import (
 )
 
 MAGIC: Final = b"CARRELC1"
-SPLIT_FROM: Final = 2_000_000  # rows of a segment; below, visiting every code takes milliseconds and misses nothing
+SPLIT_FROM: Final = 500_000  # rows of a segment; below, visiting every code takes about a millisecond
 MOST_LISTS: Final = 65_536
 _GATHERED: Final = 0.9
 _TRAINED_PER_CENTRE: Final = 40  # rows

@@ -14,6 +14,7 @@ from retrieval.index.vectors.codes import SegmentCodes, encode_segment
 from retrieval.index.vectors.kernels import CodeLists, Matrix
 from retrieval.index.vectors.placing import IdRange, IdSpace, SmallRows
 from retrieval.index.vectors.selection import CheckRows, Place, Pool
+from retrieval.index.vectors.spreads import Spreads
 
 SMALL_ROWS: Final = 4_000  # below, a segment is copied beside the other small ones
 
@@ -34,6 +35,7 @@ class Placed:
     first_id: int
     coded: bool
     lists: CodeLists | None  # of a large segment; those of small ones are bundled
+    spreads: Spreads | None = None  # of a split one
 
     @property
     def small(self) -> bool:
@@ -72,7 +74,9 @@ def place(
     if codes is None and len(vectors) < SMALL_ROWS:
         codes = encode_segment(codebook, vectors)
     lists = None if codes is None else CodeLists(codes.lists, codebook.subquantizers, first_id)
-    return Placed(segment, held, first_id, lists is not None, lists)
+    split = None if codes is None else codes.split
+    spreads = None if codes is None or split is None else Spreads.of(codes.lists, split.centroids)
+    return Placed(segment, held, first_id, lists is not None, lists, spreads)
 
 
 def pools_of(placed: Sequence[Placed]) -> tuple[tuple[Pool, ...], tuple[Place, ...]]:

@@ -1,26 +1,21 @@
 """Which codes a query looks at: all of the small segments', and of a large one the lists nearest to it.
 
-A group is what one call can search: all unsplit segments together, and each split one. The fewer rows are
-selected, the more lists are visited, until they hold as many selected rows as are wanted; so a filter whose rows
-all stand far from the query is still answered from the best of them.
+A group is what one call can search: all unsplit segments together, and each split one. Which lists are visited
+first is a matter of speed alone: lists that are not are doubted by what was found, and visited if in doubt.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from retrieval.index.vectors.bundles import Bundle
 from retrieval.index.vectors.codebook import Codebook
 from retrieval.index.vectors.codes import SegmentCodes
-from retrieval.index.vectors.kernels import CodeStack, Matrix, Rows, score_rows
+from retrieval.index.vectors.kernels import CodeStack, Matrix, RowFilter, Rows, score_rows
 from retrieval.index.vectors.placed import Placed
 from retrieval.index.vectors.selection import Mask, Selection
-
-_WIDENED: Final = 0.15  # measured at a million rows: .996 and more from half of the rows down to one in forty
-_MOST_WIDENED: Final = 3.0
-_THIN: Final = 0.8  # of the selected rows that lists would hold if the filter had nothing to do with the vectors
+from retrieval.index.vectors.spreads import Spreads
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +23,7 @@ class Group:
     stack: CodeStack
     segments: tuple[int, ...]
     split: SegmentCodes | None
+    spreads: Spreads | None  # of a split one
     every_list: Rows
     no_nearness: Matrix
 
@@ -45,31 +41,48 @@ class Group:
         ends = np.cumsum(sizes)
         return np.asarray(running[ends] - running[ends - sizes], np.int64)
 
-    def search(
-        self, query: Matrix, wanted: int, selection: Selection, in_lists: Rows | None, probes: int
-    ) -> tuple[Rows, Matrix]:
-        """Ids and approximate scores of the `wanted` selected rows that look best by their codes, best first.
-
-        `probes` in a thousand lists are visited, or more. `wanted` is at most the rows selected.
-        """
+    def visit(self, query: Matrix, selected: Rows | None) -> "Visit":
+        """One query's way through the lists; `query` as it is coded."""
         split = None if self.split is None else self.split.split
-        if split is None or in_lists is None:
-            return self.stack.search(query, wanted, self.every_list, self.no_nearness, selection.ids)
-        nearness = score_rows(split.centres, query, self.every_list)
-        visited = self._visited(nearness, wanted, selection, in_lists, probes)
-        return self.stack.search(query, wanted, visited, nearness[visited], selection.ids)
+        if split is None or selected is None:
+            return Visit(self, query, self.no_nearness, None)
+        return Visit(self, query, score_rows(split.centres, query, self.every_list), selected)
 
-    def _visited(self, nearness: Matrix, wanted: int, selection: Selection, in_lists: Rows, probes: int) -> Rows:
-        count = min(-(-probes * len(nearness) // 1_000), len(nearness))
-        nearest = np.argsort(-nearness)
-        met = np.cumsum(in_lists[nearest])
-        if selection.share < 1 and self.split is not None:
-            count = min(round(count * min(selection.share**-_WIDENED, _MOST_WIDENED)), len(nearness))
-            expected = float(self.split.lists.sizes[nearest[:count]].sum()) * selection.share
-            if met[count - 1] < _THIN * expected:  # the rows selected stand elsewhere: nearness says little about them
-                return nearest[in_lists[nearest] > 0]
-        enough = int(np.searchsorted(met, wanted)) + 1
-        return nearest[: max(count, enough)]
+
+class Visit:
+    """Which lists of a group one query has been to."""
+
+    def __init__(self, group: Group, query: Matrix, nearness: Matrix, selected: Rows | None) -> None:
+        self._group = group
+        self._query = query
+        self._nearness = nearness
+        self._left = selected  # rows selected in each list not visited; None: there is nothing to choose
+
+    def nearest(self, probes: int, wanted: int) -> Rows:
+        """The nearest lists with selected rows: `probes` in a thousand, or more until they hold the rows wanted."""
+        if self._left is None:
+            return self._group.every_list
+        order = np.argsort(-self._nearness)
+        order = order[self._left[order] > 0]
+        count = -(-probes * len(self._nearness) // 1_000)
+        enough = int(np.searchsorted(np.cumsum(self._left[order]), wanted)) + 1
+        return order[: max(count, enough)]
+
+    def doubtful(self, bar: float) -> Rows:
+        """Lists not visited in which rows above `bar` are to be expected."""
+        if self._left is None or self._group.spreads is None:
+            return np.empty(0, np.int64)
+        return self._group.spreads.doubtful(self._query, self._nearness, bar, self._left)
+
+    def leave(self, lists: Rows) -> None:
+        """Count these lists as visited."""
+        if self._left is not None:
+            self._left = self._left.copy()
+            self._left[lists] = 0
+
+    def search(self, lists: Rows, wanted: int, allowed: RowFilter | None) -> tuple[Rows, Matrix]:
+        """Ids and approximate scores of the `wanted` allowed rows that look best by their codes, best first."""
+        return self._group.stack.search(self._query, wanted, lists, self._nearness[lists], allowed)
 
 
 def groups_of(codebook: Codebook, placed: Sequence[Placed], bundles: Sequence[Bundle]) -> tuple[Group, ...]:
@@ -78,15 +91,15 @@ def groups_of(codebook: Codebook, placed: Sequence[Placed], bundles: Sequence[Bu
         codes = one.segment.codes
         if one.lists is not None and codes is not None and codes.split is not None:
             stack = CodeStack(codes.split.centroids, [one.lists], residual=True)
-            groups.append(_group(stack, [segment], codes))
+            groups.append(_group(stack, [segment], codes, one.spreads))
         elif one.coded:
             whole.append(segment)
             alone += [] if one.lists is None else [one.lists]
     if whole:
         stack = CodeStack(codebook.centroids, [*alone, *(bundle.lists for bundle in bundles)], residual=False)
-        groups.append(_group(stack, whole, None))
+        groups.append(_group(stack, whole, None, None))
     return tuple(groups)
 
 
-def _group(stack: CodeStack, segments: Sequence[int], codes: SegmentCodes | None) -> Group:
-    return Group(stack, tuple(segments), codes, np.arange(stack.count), np.zeros(stack.count, np.float32))
+def _group(stack: CodeStack, segments: Sequence[int], codes: SegmentCodes | None, spreads: Spreads | None) -> Group:
+    return Group(stack, tuple(segments), codes, spreads, np.arange(stack.count), np.zeros(stack.count, np.float32))

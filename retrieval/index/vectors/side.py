@@ -16,17 +16,14 @@ import numpy as np
 from retrieval.index.vectors.bundles import Bundle, bundled
 from retrieval.index.vectors.codebook import Codebook
 from retrieval.index.vectors.kernels import Matrix, RowFilter, Rows, best_rows, score_rows
+from retrieval.index.vectors.looking import Asked, Look
 from retrieval.index.vectors.placed import Placed, SegmentVectors, is_small, place, pools_of
 from retrieval.index.vectors.placing import IdSpace, SmallRows
-from retrieval.index.vectors.probing import Group, groups_of
+from retrieval.index.vectors.probing import Group, Visit, groups_of
 from retrieval.index.vectors.selection import Mask, Pool, Selection, select
 
 SMALL_BYTES: Final = 32 * 2**20  # of such copies in one store; what does not fit is read where it lies
-ROOM_FOR_K: Final = 4  # candidates for each hit wanted, if that is more than the effort asks for
 DEPTH: Final = 10  # recall is promised over so many hits
-TAKEN: Final = 4  # times the rows scored at first: what codes bring up costs little until it is scored
-WIDENING: Final = 4
-SAFE_DEVIATIONS: Final = 3.2  # measured: below, queries begin to miss rows, whatever the data and the filter
 FEWEST_CANDIDATES: Final = 300  # however few rows are selected
 FEW_ROWS: Final = 12_000  # of a store with split segments: scored one by one, since lists far away hold them too
 
@@ -52,34 +49,6 @@ class VectorHits:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """What one group of codes brought up, by falling guess, and the exact scores of the first of it."""
-
-    ids: Rows
-    guesses: Matrix | None  # None if every selected row was scored
-    scores: Matrix
-
-    @property
-    def found(self) -> Scored:
-        return self.ids[: len(self.scores)], self.scores
-
-    def wanted(self, bar: float) -> int:
-        """How many must be scored until a row that is not is unlikely to reach `bar`, by how far guesses were off here.
-
-        One more than there are if even the last guess is not low enough.
-        """
-        if self.guesses is None:
-            return len(self.scores)
-        off = self.scores - self.guesses[: len(self.scores)]
-        mean = float(off.sum()) / len(off)
-        deviation = math.sqrt(max(float(np.dot(off, off)) / len(off) - mean * mean, 0))
-        lowest = bar - mean - SAFE_DEVIATIONS * deviation
-        if self.guesses[-1] > lowest:
-            return len(self.guesses) + 1
-        return len(self.guesses) - int(self.guesses[::-1].searchsorted(lowest, side="right"))
 
 
 class VectorSide:
@@ -181,45 +150,57 @@ class VectorSide:
         return self._best(self.look(query, k, chosen, self.effort)[0], k)
 
     def look(self, query: Matrix, k: int, selection: Selection, effort: Effort) -> tuple[list[Scored], int]:
-        """What codes and the scan of uncoded rows bring up, and how often codes were searched again to be safe."""
+        """What codes and the scan of uncoded rows bring up, and how many more searches of codes it took to be safe."""
         if self.codebook is None or selection.few:
             raise ValueError("this selection is not searched by codes")
         coded = self.codebook.project_query(query)
-        found = self._scan([at for at, pool in enumerate(self._pools) if not pool.coded], query, k, selection)
-        looks = [self._look_at(at, query, coded, k, selection, effort) for at in range(len(self._groups))]
-        again = [0] * len(looks)
+        scanned = self._scan([at for at, pool in enumerate(self._pools) if not pool.coded], query, k, selection)
+        visits = [group.visit(coded, rows) for group, rows in zip(self._groups, selection.in_lists, strict=True)]
+        asked = Asked(query, k, _scaled(effort.candidates, selection.share), selection)
+        looks = [
+            self._look_at(at, visit, visit.nearest(effort.probes, asked.first(0)), asked)
+            for at, visit in enumerate(visits)
+            if selection.by_group[at]
+        ]
+        searches = 0
         while True:
-            bar = _bar([*found, *(one.found for one in looks)], min(k, DEPTH))
-            short = [(at, one, wanted) for at, one in enumerate(looks) if (wanted := one.wanted(bar)) > len(one.scores)]
-            for at, one, wanted in short:
-                if wanted <= len(one.ids):
-                    more = self._scored(query, one.ids[len(one.scores) : wanted])
-                    looks[at] = replace(one, scores=np.concatenate([one.scores, more]))
-                else:
-                    again[at] += 1
-                    wider = replace(
-                        effort,
-                        candidates=effort.candidates * WIDENING ** again[at],
-                        probes=effort.probes * 2 ** again[at],
-                    )
-                    looks[at] = self._look_at(at, query, coded, k, selection, wider)
-            if not short:
-                return [*found, *(one.found for one in looks)], max(again, default=0)
+            looks = _whole_first(looks)
+            bar = _bar([*scanned, *(one.found for one in looks)], min(k, DEPTH))
+            wanted = [one.wanted(bar) for one in looks]
+            if any(many > len(one.scores) for many, one in zip(wanted, looks, strict=True)):
+                searches += sum(many > len(one.ids) for many, one in zip(wanted, looks, strict=True))
+                looks = [self._further(one, many, visits, asked) for many, one in zip(wanted, looks, strict=True)]
+                continue
+            doubted = [(at, visit, lists) for at, visit in enumerate(visits) if len(lists := visit.doubtful(bar))]
+            if not doubted:
+                return [*scanned, *(one.found for one in looks)], searches
+            searches += len(doubted)
+            looks += [self._look_at(at, visit, lists, asked) for at, visit, lists in doubted]
 
-    def _look_at(self, at: int, query: Matrix, coded: Matrix, k: int, selection: Selection, effort: Effort) -> Look:
-        group = self._groups[at]
-        candidates = _scaled(effort.candidates, selection.share)
-        first = max(candidates, ROOM_FOR_K * k)
-        taken = max(candidates * TAKEN, first)
-        if taken < selection.by_group[at]:
-            ids, guesses = group.search(coded, taken, selection, selection.in_lists[at], effort.probes)
-            if len(ids) >= first:
-                return Look(ids, guesses, self._scored(query, ids[:first]))
-        # Most are wanted; or their codes are so alike that FAISS drops some of them.
+    def _further(self, one: Look, wanted: int, visits: Sequence[Visit], asked: Asked) -> Look:
+        """The same look with as many scored as are wanted, or from a wider search of the same lists."""
+        if wanted <= len(one.scores):
+            return one
+        if wanted > len(one.ids):
+            return self._look_at(one.group, visits[one.group], one.lists, asked, one.again + 1)
+        more = self._scored(asked.query, one.ids[len(one.scores) : wanted])
+        return replace(one, scores=np.concatenate([one.scores, more]))
+
+    def _look_at(self, at: int, visit: Visit, lists: Rows, asked: Asked, again: int = 0) -> Look:
+        group, selection = self._groups[at], asked.selection
+        rows_in = selection.in_lists[at]
+        there = selection.by_group[at] if rows_in is None else int(rows_in[lists].sum())
+        visit.leave(lists)
+        first, taken = asked.first(again), asked.taken(again)
+        ids, guesses = visit.search(lists, min(taken, there), selection.ids)
+        if len(ids) == there or (there > taken and len(ids) >= first):
+            return Look(at, ids, guesses, self._scored(asked.query, ids[:first]), lists, len(ids) == there, again)
+        # Their codes are so alike that FAISS drops some of them.
+        visit.leave(group.every_list)
         pools = sorted({self._places[segment].pool for segment in group.segments})
-        parts = self._scan(pools, query, k, selection)
+        parts = self._scan(pools, asked.query, asked.k, selection)
         ids, scores = _joined(parts) if parts else _NOTHING
-        return Look(ids, None, scores)
+        return Look(at, ids, None, scores, lists)
 
     def scores(self, query: Matrix, segment: int, rows: Rows) -> Matrix:
         """Exact scores of given rows, such as those found by their words."""
@@ -275,6 +256,12 @@ class VectorSide:
         segments, rows = self._by_id[place], ids - self._first_ids[place]
         order = np.lexsort((rows, segments, -scores))[:k]
         return VectorHits(segments[order], rows[order], scores[order])
+
+
+def _whole_first(looks: Sequence[Look]) -> list[Look]:
+    """Of a group that was scanned as a whole, that alone."""
+    whole = {one.group: one for one in reversed(looks) if one.guesses is None}
+    return [one for one in looks if whole.get(one.group, one) is one]
 
 
 def _scaled(candidates: int, share: float) -> int:

@@ -10,6 +10,7 @@ from benchmarks import _vectors
 from retrieval.errors import IndexDamaged
 from retrieval.index.vectors import Codebook, SegmentCodes, encode_segment, load_codebook, load_codes, train_codebook
 from retrieval.index.vectors.codes import lists_for
+from retrieval.index.vectors.spreads import Spreads
 from tests.support.rows import unit_vectors
 
 
@@ -118,7 +119,8 @@ def test_a_turn_keeps_every_inner_product() -> None:
 
 
 def test_large_segments_are_split_by_the_root_of_their_rows() -> None:
-    assert [lists_for(rows) for rows in (0, 1_000_000, 1_999_999, 2_000_000, 4_000_000)] == [1, 1, 1, 1024, 2048]
+    sizes = (0, 20_000, 499_999, 500_000, 1_000_000, 4_000_000)
+    assert [lists_for(rows) for rows in sizes] == [1, 1, 1, 512, 1024, 2048]
 
 
 def test_a_large_segment_is_split_only_where_its_rows_gather(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,3 +130,34 @@ def test_a_large_segment_is_split_only_where_its_rows_gather(monkeypatch: pytest
         codes = encode_segment(train_codebook(rows, version=1), rows)
         assert (codes.split is not None) is split
         assert len(codes.lists.sizes) == (128 if split else 1)
+
+
+def test_the_spread_of_a_list_is_that_of_its_rows_around_the_centre() -> None:
+    rows = _vectors.mixture(12_000, 64, 3)
+    codebook = train_codebook(rows, version=1)
+    codes = encode_segment(codebook, rows, lists=24)
+    split, order = codes.split, codes.lists.rows
+    assert split is not None
+    assert order is not None
+    spreads = Spreads.of(codes.lists, split.centroids)
+    placed, ends = codebook.project(rows)[order], np.cumsum(codes.lists.sizes)
+    around = [
+        float(np.sqrt(((placed[end - size : end] - centre) ** 2).sum(axis=1).mean()))
+        for centre, size, end in zip(split.centres, codes.lists.sizes, ends, strict=True)
+    ]
+    assert np.corrcoef(spreads.of_lists, around)[0, 1] > 0.9
+
+
+def test_no_list_is_doubted_below_a_bar_that_nothing_reaches_and_every_one_without_a_bar() -> None:
+    rows = _vectors.mixture(12_000, 64, 3)
+    codebook = train_codebook(rows, version=1)
+    codes = encode_segment(codebook, rows, lists=24)
+    assert codes.split is not None
+    spreads = Spreads.of(codes.lists, codes.split.centroids)
+    query = codebook.project_query(rows[5])
+    nearness = codes.split.centres @ query
+    assert not len(spreads.doubtful(query, nearness, 9.0, codes.lists.sizes))
+    held = np.flatnonzero(codes.lists.sizes)
+    assert sorted(spreads.doubtful(query, nearness, -np.inf, codes.lists.sizes)) == held.tolist()
+    few = np.where(np.arange(24) < 3, codes.lists.sizes, 0)
+    assert set(spreads.doubtful(query, nearness, -np.inf, few)) <= {0, 1, 2}

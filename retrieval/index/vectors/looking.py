@@ -1,0 +1,64 @@
+"""What codes brought up for one query, and how much of it must be scored. Pure."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from retrieval.index.vectors.kernels import Matrix, Rows
+from retrieval.index.vectors.selection import Selection
+
+ROOM_FOR_K: Final = 4  # candidates for each hit wanted, if that is more than the effort asks for
+TAKEN: Final = 4  # times the rows scored at first: what codes bring up costs little until it is scored
+WIDENING: Final = 4
+SAFE_DEVIATIONS: Final = 3.6  # measured: below, queries begin to miss rows, whatever the data and the filter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """One query: `candidates` rows are scored at first, or enough for `k` hits."""
+
+    query: Matrix
+    k: int
+    candidates: int
+    selection: Selection
+
+    def first(self, again: int) -> int:
+        """How many are scored at first, once codes were searched `again` times in vain."""
+        return max(self.candidates * WIDENING**again, ROOM_FOR_K * self.k)
+
+    def taken(self, again: int) -> int:
+        return max(self.candidates * WIDENING**again * TAKEN, self.first(again))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What some lists of codes brought up, by falling guess, and the exact scores of the first of it."""
+
+    group: int
+    ids: Rows
+    guesses: Matrix | None  # None if every selected row was scored
+    scores: Matrix
+    lists: Rows  # that were visited
+    complete: bool = False  # nothing was left behind in them
+    again: int = 0  # how often they were searched before
+
+    @property
+    def found(self) -> tuple[Rows, Matrix]:
+        return self.ids[: len(self.scores)], self.scores
+
+    def wanted(self, bar: float) -> int:
+        """How many must be scored until a row that is not is unlikely to reach `bar`, by how far guesses were off here.
+
+        One more than there are if even the last guess is not low enough.
+        """
+        if self.guesses is None:
+            return len(self.scores)
+        off = self.scores - self.guesses[: len(self.scores)]
+        mean = float(off.sum()) / len(off)
+        deviation = math.sqrt(max(float(np.dot(off, off)) / len(off) - mean * mean, 0))
+        lowest = bar - mean - SAFE_DEVIATIONS * deviation
+        if self.guesses[-1] > lowest:
+            return len(self.guesses) + (not self.complete)
+        return len(self.guesses) - int(self.guesses[::-1].searchsorted(lowest, side="right"))
