@@ -26,10 +26,10 @@ class Asked:
 
     def first(self, again: int) -> int:
         """How many are scored at first, once codes were searched `again` times in vain."""
-        return max(self.candidates * WIDENING**again, ROOM_FOR_K * self.k)
+        return max(self.candidates * int(WIDENING**again), ROOM_FOR_K * self.k)
 
     def taken(self, again: int) -> int:
-        return max(self.candidates * WIDENING**again * TAKEN, self.first(again))
+        return max(self.candidates * int(WIDENING**again) * TAKEN, self.first(again))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
