@@ -12,6 +12,7 @@ from typing import Final, Literal, Protocol
 
 from celery import Celery
 from kombu.exceptions import KombuError
+from kombu.transport import TRANSPORT_ALIASES
 
 from retrieval.ids import SourceId, StoreId
 
@@ -40,9 +41,10 @@ def messenger(broker_url: str, spool: Path, *, poll_seconds: float = 0.1, visibi
 
     JSON only, no results kept: whatever a message says, the catalog is what is true.
     """
+    TRANSPORT_ALIASES["spool"] = "retrieval.spool:Transport"
     app = Celery("carrel", set_as_current=False)
     app.conf.update(
-        broker_url=broker_url or "filesystem://",
+        broker_url=broker_url or "spool://",
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
@@ -63,14 +65,12 @@ def messenger(broker_url: str, spool: Path, *, poll_seconds: float = 0.1, visibi
             "max_retries": 0,
         }
         return app
-    for folder in ("messages", "done", "control"):
+    for folder in ("messages", "done"):
         (spool / folder).mkdir(parents=True, exist_ok=True)
     app.conf.broker_transport_options = {
         "data_folder_in": str(spool / "messages"),
         "data_folder_out": str(spool / "messages"),
         "processed_folder": str(spool / "done"),
-        "control_folder": str(spool / "control"),
-        "store_processed": True,  # otherwise messages pass through the system's temporary folder
         "polling_interval": poll_seconds,
     }
     return app

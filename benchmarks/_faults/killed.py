@@ -1,0 +1,98 @@
+"""F1, F2, F3: processes killed at random moments, all of them at once, and at named points."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from benchmarks._faults.run import Run, Size, asking, p95, parts, served
+from benchmarks.figure import Figure
+from tests.support.nursery import Parts
+from tests.support.sabotage import POINTS
+from tests.support.upstream import FakeUpstream
+from tests.support.whole import pause
+
+WORKERS: Final = 3
+LONG_LINES: Final = 45_000  # of a file that has more chunks than a segment needs to get vector codes
+LATEST_CALL: Final = 4  # of a point at which a worker dies
+REACH_SECONDS: Final = 30  # a point that is not reached by then, with upkeep each second, is not reached
+
+
+def workers_killed(size: Size, chance: random.Random) -> Iterator[Figure]:
+    with FakeUpstream() as upstream, parts(asking(upstream), workers=WORKERS) as whole:
+        run = Run(whole, chance, size.documents)
+
+        def kill(_: int) -> bool:
+            name = f"worker {chance.randrange(WORKERS)}"
+            killed = whole.kill(name)
+            whole.begin_worker(name)
+            return killed
+
+        yield Figure("F1 workers killed", run.meanwhile(size.times, kill), "times")
+        for store in run.stores:
+            run.until_settled(store)
+        asked = [text for call in upstream.asked for text in call.inputs]
+        wasted = 100 * (len(asked) / max(1, len(set(asked))) - 1)
+        yield Figure("F1 chunks embedded beyond need", wasted, "%", f"of {len(set(asked))} needed")
+        yield from run.verdict("F1")
+
+
+def all_killed(size: Size, chance: random.Random) -> Iterator[Figure]:
+    with served() as whole:
+        run = Run(whole, chance, size.documents)
+        answered: list[float] = []
+
+        def kill(_: int) -> None:
+            pause(chance.uniform(0, 3))
+            whole.kill_all()
+            begun = time.monotonic()
+            whole.start()
+            run.insist(lambda: run.client.vector_stores.search(run.stores[0], query="Sentence"))
+            answered.append(time.monotonic() - begun)
+
+        yield Figure("F2 everything killed", run.meanwhile(size.times, kill), "times")
+        yield Figure("F2 cold start to first answer, p95", p95(answered), "s")
+        yield from run.verdict("F2")
+
+
+def killed_at_points(size: Size, chance: random.Random) -> Iterator[Figure]:
+    """Each round kills one worker at each point; then a sound one brings everything to its end."""
+    environment = {
+        "CARREL_WORKERS_LEASE_SECONDS": "20",
+        "CARREL_WORKERS_UPKEEP_SECONDS": "1",
+        "CARREL_SEARCH_CODE_FROM_ROWS": "1000",
+    }
+    with parts(environment, workers=0) as whole:
+        run = Run(whole, chance, size.documents)
+        reached = dict.fromkeys(POINTS, 0)
+        for _ in range(size.times):
+            for point in POINTS:
+                reached[point] += _die(run, whole, point, chance.randint(1, LATEST_CALL)) or _die(run, whole, point, 1)
+            whole.begin_worker("sound")
+            for store in run.stores:
+                run.until_settled(store)
+            os.kill(whole.born["sound"], signal.SIGTERM)
+            while whole.living("sound"):
+                pause(0.02)
+        for point, times in reached.items():
+            yield Figure(f"F3 killed at {point}", times, "times", f"of {size.times}", met=times == size.times)
+        whole.begin_worker("sound")
+        yield from run.verdict("F3")
+
+
+def _die(run: Run, whole: Parts, point: str, at: int) -> bool:
+    """Whether a worker that has a store to itself died at that call of that point."""
+    whole.begin_worker("victim", cut=(point, at))
+    store = run.fill()
+    if point == "rename":  # only files of the index are replaced, and only a store of some size has them
+        text = "\n\n".join(f"Line {number} of a long list of lines." for number in range(LONG_LINES))
+        file = run.upload("long.txt", text.encode())
+        short = {"type": "static", "static": {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 0}}
+        run.client.vector_stores.files.create(store, file_id=file, chunking_strategy=short)  # type: ignore[arg-type]  # a literal of its type
+        run.beside[store] = 1
+    until = time.monotonic() + REACH_SECONDS
+    while whole.living("victim") and time.monotonic() < until:
+        pause(0.02)
+    return not whole.kill("victim")
