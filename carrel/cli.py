@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from carrel import backups, keys, migrate, moving, output, processes, refresh, stores, supervisor
+from carrel import backups, keys, migrate, moving, output, processes, refresh, reindex, stores, supervisor
 from carrel.exits import Exit
 from carrel.options import ConfigOption
 from carrel.remote import ServerError
@@ -28,6 +28,7 @@ app.command("backup")(backups.backup_command)
 app.command("restore")(backups.restore_command)
 app.add_typer(migrate.app, name="migrate", help="Bring over what another service holds.")
 app.add_typer(refresh.app, name="refresh", help="Keep stores as their sources are, and read the reports.")
+app.add_typer(reindex.app, name="reindex", help="Another model or chunking for a store that stays in use.")
 app.add_typer(stores.app, name="stores", help="List, make, show and remove vector stores.")
 model = typer.Typer(no_args_is_help=True)
 app.add_typer(model, name="model", help="The local embedding model.")
