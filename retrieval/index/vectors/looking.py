@@ -11,6 +11,7 @@ from retrieval.index.vectors.selection import Selection
 
 ROOM_FOR_K: Final = 4  # candidates for each hit wanted, if that is more than the effort asks for
 TAKEN: Final = 4  # times the rows scored at first: what codes bring up costs little until it is scored
+MOST_TAKEN: Final = 2_000  # before widening; beyond, bringing up begins to cost what scoring does
 WIDENING: Final = 4
 SAFE_DEVIATIONS: Final = 3.6  # measured: below, queries begin to miss rows, whatever the data and the filter
 
@@ -29,7 +30,7 @@ class Asked:
         return max(self.candidates * int(WIDENING**again), ROOM_FOR_K * self.k)
 
     def taken(self, again: int) -> int:
-        return max(self.candidates * int(WIDENING**again) * TAKEN, self.first(again))
+        return max(min(self.candidates * TAKEN, MOST_TAKEN) * int(WIDENING**again), self.first(again))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
