@@ -13,6 +13,7 @@ import typer
 
 from carrel import backups, keys, migrate, moving, output, processes, refresh, reindex, stores, supervisor
 from carrel.exits import Exit
+from carrel.listening import PortTaken, inherited, listen
 from carrel.options import ConfigOption
 from carrel.remote import ServerError
 from carrel.version import version
@@ -64,10 +65,26 @@ def serve(
 
 
 @app.command()
-def api(config: ConfigOption = None, tied: TiedOption = False) -> None:
-    """Run one API process in the foreground."""
+def api(
+    config: ConfigOption = None,
+    tied: TiedOption = False,
+    listening: Annotated[int, typer.Option(hidden=True, help="Descriptor of a socket that listens.")] = -1,
+) -> None:
+    """Run the API in the foreground: one process, or as many as `api.processes` says."""
     processes.tie(tied)
-    processes.run_api(load_settings(file=config))
+    settings = load_settings(file=config)
+    if listening >= 0:
+        processes.run_api(settings, inherited(listening))
+        return
+    try:
+        socket = listen(settings.host, settings.port)
+    except PortTaken as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(Exit.SETTINGS) from None
+    if processes.api_processes(settings) == 1:
+        processes.run_api(settings, socket)
+    else:
+        raise typer.Exit(supervisor.serve_api(settings, config, socket))
 
 
 @app.command()

@@ -3,16 +3,19 @@
 import functools
 import os
 import signal
+import socket
 import sys
 import threading
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import typer
 import uvicorn
 
 from carrel.exits import Exit
 from carrel.logs import configure
+from carrel.protocol import guarded
 from configs.settings import Settings
 from ingest.embedding.fetch import fetch_model
 from ingest.errors import IngestError
@@ -39,21 +42,32 @@ def tie(tied: bool) -> None:
     threading.Thread(target=wait, name="tied to the parent", daemon=True).start()
 
 
-def run_api(settings: Settings) -> None:
+def api_processes(settings: Settings) -> int:
+    return settings.api.processes or os.cpu_count() or 1
+
+
+def run_api(settings: Settings, listening: socket.socket) -> None:
+    """Serve from a socket that listens already, until told to end."""
     configure()
     if not settings.access.require_keys and settings.host not in LOOPBACK:
         typer.echo(f"Without keys the service listens on loopback only, not on {settings.host}.", err=True)
         raise typer.Exit(Exit.SETTINGS)
     application = create_app(functools.partial(open_service, settings))
-    uvicorn.run(
+    server = uvicorn.Server(server_config(settings, application))
+    server.run([listening])
+    if not server.started:
+        raise typer.Exit(1)
+
+
+def server_config(settings: Settings, application: Callable[..., Any]) -> uvicorn.Config:
+    return uvicorn.Config(
         application,
-        host=settings.host,
-        port=settings.port,
         log_config=None,
         access_log=False,
         server_header=False,
-        http="h11",
-        h11_max_incomplete_event_size=64 << 10,
+        proxy_headers=False,
+        loop="uvloop",
+        http=guarded(settings.api.head_seconds, settings.api.stall_seconds),
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
     )

@@ -25,6 +25,8 @@ import typer
 
 from carrel.exits import Exit
 from carrel.greeting import greet
+from carrel.listening import PortTaken, listen
+from carrel.processes import api_processes
 from configs.settings import Settings
 from retrieval.api.service import ensure_key, first_project, pepper_of
 from retrieval.catalog.transaction import Catalog
@@ -45,6 +47,7 @@ BULK_WORDS: Final = ("--queues=bulk,upkeep", "--concurrency=1")
 class Child:
     name: str
     words: tuple[str, ...]
+    descriptors: tuple[int, ...] = ()  # that it inherits beside the lock
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     pause_seconds: float = FIRST_PAUSE_SECONDS
@@ -56,7 +59,8 @@ class Supervisor:
     settings: Settings
     environment: Mapping[str, str]
     children: list[Child]
-    lock: int = -1  # a descriptor that children inherit: while one of them lives, the folder is in use
+    listening: socket.socket
+    lock: int | None = None  # a descriptor that children inherit: while one of them lives, the folder is in use
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -92,10 +96,11 @@ class Supervisor:
             env=dict(self.environment),
             start_new_session=True,
             stdin=subprocess.PIPE,
-            pass_fds=(self.lock,),
+            pass_fds=child.descriptors if self.lock is None else (self.lock, *child.descriptors),
         )
 
     def _end(self) -> None:
+        self.listening.close()  # whoever comes now is refused at once, not left to wait for nobody
         running = [child.process for child in self.children if child.process is not None]
         for process in running:
             process.terminate()
@@ -120,43 +125,59 @@ def serve(settings: Settings, config: Path | None) -> int:
 
 
 def _serve(settings: Settings, config: Path | None, lock: int) -> int:
+    try:
+        listening = listen(settings.host, settings.port)
+    except PortTaken as error:
+        typer.echo(str(error), err=True)
+        return Exit.SETTINGS
     problem = _problem(settings)
     if problem is not None:
         typer.echo(problem, err=True)
         return Exit.SETTINGS
     with Catalog.open(catalog_url(settings)) as catalog:
         minted = ensure_key(settings, catalog, first_project(catalog), pepper_of(settings))
-    environment = _environment(settings)
     words = ("--config", str(config)) if config else ()
     bulk = max(1, (settings.workers.processes or os.cpu_count() or 1) - 1)
     supervisor = Supervisor(
         settings,
-        environment,
+        _environment(settings),
         [
-            Child("api", ("api", *words)),
+            *_api_children(settings, config, listening),
             Child("worker for single files", ("worker", *words, "--queues=interactive", "--concurrency=1")),
             *(Child(f"worker {number} for bulk", ("worker", *words, *BULK_WORDS)) for number in range(1, bulk + 1)),
             Child("beat", ("beat", *words)),
         ],
+        listening,
         lock,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: supervisor.stopping.set())
     herald = threading.Thread(target=_announce, args=(settings, minted, supervisor.stopping), daemon=True)
     herald.start()
-    supervisor.run()
+    _run(supervisor)
     typer.echo("Stopped.", err=True)
     return 0
 
 
+def serve_api(settings: Settings, config: Path | None, listening: socket.socket) -> int:
+    """Several API processes on one port, and nothing else."""
+    _run(Supervisor(settings, _environment(settings), _api_children(settings, config, listening), listening))
+    return 0
+
+
+def _api_children(settings: Settings, config: Path | None, listening: socket.socket) -> list[Child]:
+    words = ("api", *(("--config", str(config)) if config else ()), f"--listening={listening.fileno()}")
+    count = api_processes(settings)
+    names = ["api"] if count == 1 else [f"api {number}" for number in range(1, count + 1)]
+    return [Child(name, words, (listening.fileno(),)) for name in names]
+
+
+def _run(supervisor: Supervisor) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: supervisor.stopping.set())
+    supervisor.run()
+
+
 def _problem(settings: Settings) -> str | None:
     """What would make every child fail at once, found before any is started."""
-    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            return f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another: CARREL_PORT."
     for given in embedder_configs(settings):
         if given.provider == "local" and not (given.folder / given.model).is_dir():
             return (

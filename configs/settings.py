@@ -30,6 +30,12 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, hide_input_in_errors=True)
 
 
+class Api(Section):
+    processes: int = Field(ge=0)
+    head_seconds: float = Field(gt=0)
+    stall_seconds: float = Field(gt=0)
+
+
 class Parsing(Section):
     children: int = Field(ge=0)
     source_bytes: int = Field(gt=0)
@@ -143,6 +149,7 @@ class Settings(Section):
     host: str = Field(min_length=1)
     port: int = Field(ge=0, le=65535)
     api_key: str = Field(repr=False)
+    api: Api
     parsing: Parsing
     embedding: Embedding
     models: dict[str, Embedding]

@@ -135,9 +135,9 @@ async def read_form(request: Request, file_field: str, sink_of: Callable[[FilePa
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise InvalidInput("The request body must be multipart/form-data with a boundary.", param=None)
-    reader = _Reader(boundary, file_field)
     sink: Sink | None = None
     try:
+        reader = _Reader(boundary, file_field)  # refuses boundaries of absurd length
         async for piece in request.stream():
             reader.parser.write(piece)
             if reader.file is not None and sink is None:

@@ -21,6 +21,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from carrel.processes import server_config
 from configs.settings import Settings, load_settings
 from ingest.children import ChildPool
 from ingest.parsing.limits import Limits
@@ -189,13 +190,12 @@ def _add_project(catalog: Catalog, name: str, limits: Allowed | None = None) -> 
 
 
 @contextmanager
-def run_app(app: FastAPI) -> Iterator[str]:
+def run_app(app: FastAPI, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Serve from a thread of this process, on a free port; the address."""
     # The protocol is named, or asyncio leaves Nagle's algorithm on and every answer waits for 40 ms.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=5)
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(server_config(load_settings(environment or {}), app))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="test server")
         thread.start()
         try:
@@ -238,7 +238,7 @@ def run_server(
             yield service
 
         app = create_app(opened)
-        url = stack.enter_context(run_app(app))
+        url = stack.enter_context(run_app(app, environment))
         yield Server(url, app, service, worker, project, other)
 
 

@@ -41,6 +41,7 @@ class Whole:
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    part: str = "serve"  # or one part of the service by itself
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -66,7 +67,7 @@ class Whole:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "carrel", "serve"], env=self.variables(), stdout=log, stderr=log
+                [sys.executable, "-m", "carrel", self.part], env=self.variables(), stdout=log, stderr=log
             )
 
     def start(self) -> float:

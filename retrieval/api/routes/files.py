@@ -1,13 +1,14 @@
 """Files: upload as a stream, list, show, delete, download."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from retrieval.api.accounting import uploaded
 from retrieval.api.auth import Caller
@@ -163,15 +164,24 @@ def file_answer(row: FileRow, request: Request, storage: Storage) -> Response:
     whole = (start, stop) == (0, row.bytes)
     if not whole:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{row.bytes}"
-    return StreamingResponse(
-        _pieces(storage, row.blob, start, stop),
-        200 if whole else 206,
-        headers,
-        media_type="application/octet-stream",
-    )
+    return Pieces(_pieces(storage, row.blob, start, stop), 200 if whole else 206, headers)
 
 
-def _pieces(storage: Storage, blob: str, start: int, stop: int) -> Iterator[bytes]:
+class Pieces(StreamingResponse):
+    """Closes what it reads from, also when the client goes away: the framework leaves that to chance."""
+
+    def __init__(self, pieces: Generator[bytes, None, None], status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(pieces, status, headers, media_type="application/octet-stream")
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._pieces.close()
+
+
+def _pieces(storage: Storage, blob: str, start: int, stop: int) -> Generator[bytes, None, None]:
     for large in storage.read(blob, start, stop):
         for at in range(0, len(large), PIECE_BYTES):
             yield large[at : at + PIECE_BYTES]
