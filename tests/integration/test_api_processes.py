@@ -16,10 +16,12 @@ PROCESSES = 2
 @pytest.fixture
 def whole(tmp_path: Path) -> Iterator[Whole]:
     made = Whole(tmp_path / "data", {"CARREL_API_PROCESSES": str(PROCESSES)}, part="api")
-    made.start()
-    yield made
-    if made.process is not None and made.process.poll() is None:
-        made.kill_all()
+    try:
+        made.start()
+        yield made
+    finally:
+        if made.process is not None and made.process.poll() is None:
+            made.kill_all()
 
 
 def serving(whole: Whole) -> dict[int, int]:

@@ -73,11 +73,12 @@ class Whole:
     def start(self) -> float:
         """Seconds until it answers."""
         begun = time.monotonic()
+        ready = "readyz" if self.part == "serve" else "healthz"  # a part alone has nobody to ingest for it
         self.process = self.launch()
         while time.monotonic() - begun < START_SECONDS:
             assert self.process.poll() is None, (self.folder / "log").read_text()[-4000:]
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+                if httpx.get(f"{self.url}/{ready}", timeout=5).status_code == 200:
                     return time.monotonic() - begun
             except httpx.TransportError:
                 pass
