@@ -63,7 +63,7 @@ def carrel(task: dict[str, Any], queries: np.ndarray) -> Find:
     del queries  # the server's model knows them by the questions
 
     def find(number: int, share: float | None) -> list[int]:
-        nonce = next(serial) * 1e-10
+        nonce = next(serial) * 1e-16  # far below any score: it must cut nothing
         body: dict[str, Any] = {
             "query": questions[number],
             "max_num_results": DEPTH,
