@@ -22,10 +22,10 @@ help:
 	@echo "make bench-deps  install the peers that benchmarks compare with, into .venv-bench"
 	@echo "make clean       remove what the other commands made"
 
-serve: $(VENV)/runtime.done $(MODEL)
+serve: $(VENV)/runtime.done $(MODEL) $(BIN)/carrel
 	$(BIN)/python -m carrel serve
 
-test: $(VENV)/dev.done $(MODEL)
+test: $(VENV)/dev.done $(MODEL) $(BIN)/carrel
 	$(BIN)/python -m pytest $(TESTS)
 
 check: lint types test
@@ -76,6 +76,12 @@ $(VENV)/runtime.done: requirements/runtime.lock | $(VENV)/environment.done
 $(VENV)/dev.done: requirements/dev.lock | $(VENV)/environment.done
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.lock
 	@touch $@ $(VENV)/runtime.done
+
+# The command, for this checkout: found from any folder once .venv/bin is in the PATH.
+$(BIN)/carrel: | $(VENV)/environment.done
+	@$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "carrel-checkout.pth").write_text("$(CURDIR)\n")'
+	@printf '#!/bin/sh\nexec "%s/python" -m carrel "$$@"\n' "$(CURDIR)/$(BIN)" > $@
+	@chmod +x $@
 
 lock:
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \

@@ -11,7 +11,24 @@ from typing import Annotated
 
 import typer
 
-from carrel import backups, keys, migrate, moving, output, processes, refresh, reindex, stores, supervisor
+from carrel import (
+    backups,
+    batches,
+    bench,
+    doctor,
+    files,
+    ingest,
+    keys,
+    migrate,
+    moving,
+    output,
+    processes,
+    refresh,
+    reindex,
+    search,
+    stores,
+    supervisor,
+)
 from carrel.exits import Exit
 from carrel.listening import PortTaken, inherited, listen
 from carrel.options import ConfigOption
@@ -23,6 +40,12 @@ from retrieval.errors import CatalogError
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 app.add_typer(keys.app, name="keys", help="Make, list and revoke API keys.")
 app.add_typer(keys.projects, name="projects", help="List projects and set their limits.")
+app.command()(ingest.ingest)
+app.command()(search.search)
+app.command()(doctor.doctor)
+app.command()(bench.bench)
+app.add_typer(files.app, name="files", help="List, show, fetch and remove files.")
+app.add_typer(batches.app, name="batches", help="Watch and stop the file batches of a store.")
 app.command("export")(moving.export_command)
 app.command("import")(moving.import_command)
 app.command("backup")(backups.backup_command)

@@ -6,7 +6,8 @@ rows, columns parted by tabs, without a heading; progress is not shown. NO_COLOR
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import typer
@@ -94,6 +95,15 @@ class Output:
             raise ServerError(f"{question} Say --yes to go on.", exit_code=Exit.INCOMPLETE, code="not_confirmed")
         if not typer.confirm(question, err=True):
             raise typer.Exit(Exit.INCOMPLETE)
+
+    @contextmanager
+    def status(self, what: str) -> Iterator[None]:
+        """A sign of life for what cannot be measured."""
+        if not self.lively:
+            yield
+            return
+        with self.err.status(what):
+            yield
 
     def progress(self, *columns: ProgressColumn | str) -> Progress:
         """A display of what moves; invisible where nobody looks."""

@@ -5,10 +5,12 @@ the exit code that follows. A server that says "not now" (503, 429) is asked aga
 """
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, TypeVar, cast
 
@@ -66,6 +68,7 @@ class Remote:
         self.url = url.rstrip("/").removesuffix("/v1")
         self._key_from = key_from if key else ""
         self._patience_seconds = patience_seconds
+        self._closed = threading.Event()  # wakes whoever waits to ask again
         try:
             local = httpx.URL(self.url).host in {"127.0.0.1", "localhost", "::1"}
             self._client = httpx.Client(
@@ -84,7 +87,31 @@ class Remote:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed.set()
         self._client.close()
+
+    def check(self) -> None:
+        """Raises at once if nobody answers or the key does not open: patience is for what has begun."""
+        self._understood(self._once(lambda: self._client.get("/v1/models")))
+
+    def clock(self) -> float:
+        """What time the server says it is."""
+        answer = self._once(lambda: self._client.get("/healthz"))
+        try:
+            return parsedate_to_datetime(answer.headers["date"]).timestamp()
+        except (KeyError, ValueError) as error:
+            raise ServerError(f"{self.url} does not say what time it is.", exit_code=Exit.NOT_CARREL) from error
+
+    def readiness(self) -> Json:
+        """How each part is, whether or not all are well."""
+        answer = self._once(lambda: self._client.get("/readyz"))
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or "parts" not in found:
+            raise self._error_of(answer)
+        return found
 
     def get(self, path: str, **parameters: object) -> Json:
         return self._asked("GET", path, parameters)
@@ -175,6 +202,12 @@ class Remote:
 
         return self._understood(self._patiently(send))
 
+    def _once(self, send: Callable[[], httpx.Response]) -> httpx.Response:
+        try:
+            return send()
+        except httpx.HTTPError as error:
+            raise self._silent(error) from error
+
     def _patiently(self, send: Callable[[], httpx.Response]) -> httpx.Response:
         until, pause = time.monotonic() + self._patience_seconds, 0.25
         while True:
@@ -194,7 +227,8 @@ class Remote:
                     return answer
                 assert failure is not None
                 raise self._silent(failure) from failure
-            time.sleep(wait)
+            if self._closed.wait(wait):
+                raise ServerError("Interrupted.", exit_code=Exit.INTERRUPTED)
             pause *= 2
 
     def _understood(self, answer: httpx.Response) -> Json:

@@ -1,6 +1,5 @@
 """`carrel stores`: list, make, show and remove vector stores; by name where only one has it, else by id."""
 
-import json
 from typing import Annotated, Final
 
 import typer
@@ -136,12 +135,3 @@ def pairs(given: list[str]) -> dict[str, str]:
         if "=" not in pair:
             raise ServerError(f"{pair!r} is not of the form key=value.", exit_code=Exit.USAGE)
     return {key.strip(): value for key, _, value in (pair.partition("=") for pair in given)}
-
-
-def typed(text: str) -> str | float | bool:
-    """A value as JSON has it if it is a number or a boolean, else as text; quoted, a number stays text."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, str | int | float | bool) else text

@@ -16,16 +16,20 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import typer
+from rich.console import Console
 
 from carrel.exits import Exit
 from carrel.greeting import greet
+from carrel.journal import Journal
 from carrel.listening import PortTaken, listen
+from carrel.lookout import watch
+from carrel.options import address
 from carrel.processes import api_processes
 from configs.settings import Settings
 from retrieval.api.service import ensure_key, first_project, pepper_of
@@ -37,6 +41,7 @@ LONGEST_PAUSE_SECONDS: Final = 15.0
 HEALTHY_SECONDS: Final = 10.0  # who ran so long starts from the shortest pause again
 GRACE_SECONDS: Final = 15.0  # between asking a child to end and ending it
 START_SECONDS: Final = 60.0
+HERALD_SECONDS: Final = 5.0
 LOCK_TRIES: Final = 8
 LOCK_PAUSE_SECONDS: Final = 0.25
 
@@ -61,6 +66,7 @@ class Supervisor:
     children: list[Child]
     listening: socket.socket
     lock: int | None = None  # a descriptor that children inherit: while one of them lives, the folder is in use
+    journal: Journal | None = None  # None: they write where we write
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -84,18 +90,22 @@ class Supervisor:
             return
         if now - child.started_at >= HEALTHY_SECONDS:
             child.pause_seconds = FIRST_PAUSE_SECONDS
-        typer.echo(f"{child.name} ended with {code}; starting it again in {child.pause_seconds:g} s", err=True)
+        where = f"; {self.journal.path} says why" if self.journal else ""
+        typer.echo(f"{child.name} ended with {code}; starting it again in {child.pause_seconds:g} s{where}", err=True)
         child.process, child.restart_at = None, now + child.pause_seconds
         child.pause_seconds = min(2 * child.pause_seconds, LONGEST_PAUSE_SECONDS)
 
     def _start(self, child: Child) -> None:
         child.started_at = time.monotonic()
+        into = self.journal.descriptor if self.journal else None
         # A session of its own: Ctrl-C reaches the supervisor alone, which then ends the others in order.
         child.process = subprocess.Popen(
             [sys.executable, "-m", "carrel", *child.words, "--tied"],
             env=dict(self.environment),
             start_new_session=True,
             stdin=subprocess.PIPE,
+            stdout=into,
+            stderr=into,
             pass_fds=child.descriptors if self.lock is None else (self.lock, *child.descriptors),
         )
 
@@ -136,23 +146,14 @@ def _serve(settings: Settings, config: Path | None, lock: int) -> int:
         return Exit.SETTINGS
     with Catalog.open(catalog_url(settings)) as catalog:
         minted = ensure_key(settings, catalog, first_project(catalog), pepper_of(settings))
-    words = ("--config", str(config)) if config else ()
-    bulk = max(1, (settings.workers.processes or os.cpu_count() or 1) - 1)
-    supervisor = Supervisor(
-        settings,
-        _environment(settings),
-        [
-            *_api_children(settings, config, listening),
-            Child("worker for single files", ("worker", *words, "--queues=interactive", "--concurrency=1")),
-            *(Child(f"worker {number} for bulk", ("worker", *words, *BULK_WORDS)) for number in range(1, bulk + 1)),
-            Child("beat", ("beat", *words)),
-        ],
-        listening,
-        lock,
-    )
-    herald = threading.Thread(target=_announce, args=(settings, minted, supervisor.stopping), daemon=True)
-    herald.start()
-    _run(supervisor)
+    with ExitStack() as stack:
+        journal = stack.enter_context(Journal(settings.data_dir)) if sys.stderr.isatty() else None
+        children = [*_api_children(settings, config, listening), *_other_children(settings, config)]
+        supervisor = Supervisor(settings, _environment(settings), children, listening, lock, journal)
+        herald = threading.Thread(target=_announce, args=(supervisor, minted), name="herald", daemon=True)
+        herald.start()
+        _run(supervisor)
+        herald.join(HERALD_SECONDS)
     typer.echo("Stopped.", err=True)
     return 0
 
@@ -168,6 +169,16 @@ def _api_children(settings: Settings, config: Path | None, listening: socket.soc
     count = api_processes(settings)
     names = ["api"] if count == 1 else [f"api {number}" for number in range(1, count + 1)]
     return [Child(name, words, (listening.fileno(),)) for name in names]
+
+
+def _other_children(settings: Settings, config: Path | None) -> list[Child]:
+    words = ("--config", str(config)) if config else ()
+    bulk = max(1, (settings.workers.processes or os.cpu_count() or 1) - 1)
+    return [
+        Child("worker for single files", ("worker", *words, "--queues=interactive", "--concurrency=1")),
+        *(Child(f"worker {number} for bulk", ("worker", *words, *BULK_WORDS)) for number in range(1, bulk + 1)),
+        Child("beat", ("beat", *words)),
+    ]
 
 
 def _run(supervisor: Supervisor) -> None:
@@ -211,16 +222,26 @@ def _environment(settings: Settings) -> dict[str, str]:
     return environment
 
 
-def _announce(settings: Settings, minted: str | None, stopping: threading.Event) -> None:
-    """Say where the service is once it answers."""
-    url = f"http://{settings.host}:{settings.port}"
+def _announce(supervisor: Supervisor, minted: str | None) -> None:
+    """Say where the service is once it answers; to a person, then, how ingestion goes."""
+    settings, stopping = supervisor.settings, supervisor.stopping
+    url = address(settings)
     deadline = time.monotonic() + START_SECONDS
-    while not stopping.is_set() and time.monotonic() < deadline:
+    while not stopping.is_set():
         try:
             with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
                 if answer.status == 200:
-                    greet(settings, url, minted)
-                    return
+                    break
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             pass
+        if time.monotonic() > deadline:
+            typer.echo(f"{url} is not ready yet; still trying. `carrel doctor` looks at every part.", err=True)
+            deadline = float("inf")
         stopping.wait(0.2)
+    if stopping.is_set():
+        return
+    greet(settings, url, minted)
+    if supervisor.journal is not None:
+        typer.echo(f"Log: {supervisor.journal.path}\n")
+        with Catalog.open(catalog_url(settings), connections=1) as catalog:
+            watch(catalog, Console(stderr=True, highlight=False), stopping)

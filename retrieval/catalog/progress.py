@@ -9,7 +9,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from retrieval.catalog.file_batches import FileBatches
 from retrieval.catalog.rows import FileStatus
-from retrieval.catalog.tables import batch_files, entries, files
+from retrieval.catalog.tables import batch_files, entries, files, segments, stores
 from retrieval.catalog.vector_stores import VectorStores
 from retrieval.ids import BatchId, ProjectId, StoreId
 
@@ -43,9 +43,27 @@ class Progress:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Of all stores together."""
+
+    waiting: int
+    settled: int
+    chunks: int  # that are stored, living or not
+
+
 class ProgressReports:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def of_all(self) -> Backlog:
+        """Cheap, whatever there is: from the counts that are kept, not from the files."""
+        settled = stores.c.files_completed + stores.c.files_failed + stores.c.files_cancelled
+        files = self._connection.execute(
+            select(_sum(stores.c.files_in_progress), _sum(settled)).where(stores.c.deleted_at.is_(None))
+        ).one()
+        chunks = select(_sum(segments.c.rows)).where(segments.c.removed_at.is_(None))
+        return Backlog(int(files[0]), int(files[1]), int(self._connection.execute(chunks).scalar_one()))
 
     def of_store(self, project: ProjectId, store: StoreId, now: int) -> Progress:
         VectorStores(self._connection).get(project, store)
@@ -92,3 +110,7 @@ class ProgressReports:
 
 def _plus(one: Sums, other: Sums) -> Sums:
     return Sums(one.files + other.files, one.bytes + other.bytes, one.chunks + other.chunks)
+
+
+def _sum(what: ColumnElement[int]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(what), 0)

@@ -42,6 +42,12 @@ def newest() -> str:
     return head
 
 
+def versions(database: Database) -> tuple[str | None, str]:
+    """What the catalog has (None: nothing yet), and what this release has; nothing is changed."""
+    with database.reading() as connection:
+        return _version(connection), newest()
+
+
 def bring_up_to_date(database: Database) -> None:
     head = newest()
     with database.reading() as connection:

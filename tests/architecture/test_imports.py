@@ -38,7 +38,7 @@ OWNERS = {
     "psycopg": {"retrieval.catalog"},
     "obstore": {"retrieval.storage.bucket", "workers.sources.bucket"},
     "cronsim": {"retrieval.sources.schedule"},
-    "pathspec": {"retrieval.sources.selection"},
+    "pathspec": {"retrieval.sources.selection", "carrel.walking"},
     "yaml": {"retrieval.sources.templates"},
     "python_multipart": {"retrieval.api.multipart"},
     "xxhash": {"retrieval.index", "retrieval.segments"},
