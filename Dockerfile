@@ -23,7 +23,7 @@ VOLUME /data
 EXPOSE 8000
 # Of the API, and of `serve`; workers and beat listen to nobody, and whoever runs them by themselves turns this off.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=60s CMD ["python", "-c", "import os, urllib.request as u; \
-u.urlopen(f'http://127.0.0.1:{os.environ.get(\"CARREL_PORT\", \"8000\")}/readyz', timeout=5)"]
+u.urlopen(f'http://127.0.0.1:{os.environ.get(\"CARREL_PORT\", \"8000\")}/readyz?for=search', timeout=5)"]
 # A worker is asked to end, and may finish its step.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["carrel"]

@@ -1,5 +1,6 @@
 """The files for clusters: what they set exists, and their commands, run as processes over real servers, serve."""
 
+import json
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tests.support.whole import KEY, START_SECONDS, Redis, Whole, free_port, pau
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+DASHBOARD = ROOT / "deploy" / "grafana" / "carrel.json"
 MANIFESTS = sorted((ROOT / "deploy" / "kubernetes").glob("*.yaml"))
 
 
@@ -78,6 +80,19 @@ def test_bulk_workers_follow_a_deployment_and_a_list_that_exist() -> None:
     assert scaled["spec"]["scaleTargetRef"]["name"] in {one["metadata"]["name"] for one in objects("Deployment")}
     (by_list,) = [one for one in scaled["spec"]["triggers"] if one["type"] == "redis"]
     assert by_list["metadata"]["listName"] == BULK
+
+
+def test_the_dashboard_and_the_scaling_ask_for_metrics_that_exist() -> None:
+    documented = set(re.findall(r"^\| `(carrel_\w+)`", (ROOT / "docs/metrics.md").read_text("utf-8"), re.MULTILINE))
+    asked = [
+        target["expr"] for panel in json.loads(DASHBOARD.read_text("utf-8"))["panels"] for target in panel["targets"]
+    ]
+    asked += [
+        one["metadata"]["query"] for one in objects("ScaledObject")[0]["spec"]["triggers"] if "query" in one["metadata"]
+    ]
+    for expression in asked:
+        for name in re.findall(r"carrel_\w+", expression):
+            assert re.sub(r"_(bucket|sum|count)$", "", name) in documented, expression
 
 
 def test_the_commands_of_the_compose_file_serve_over_real_servers(
