@@ -115,7 +115,7 @@ def test_the_commands_of_the_compose_file_serve_over_real_servers(
     port = free_port()
     with ExitStack() as stack:
         for name, words in services.items():  # each a node of its own: nothing is shared but the servers
-            node = Whole(tmp_path / name, settings, port)
+            node = Whole(tmp_path / name, settings, port=port)
             node.folder.mkdir()
             log = stack.enter_context((node.folder / "log").open("ab"))
             process = subprocess.Popen(
@@ -123,7 +123,7 @@ def test_the_commands_of_the_compose_file_serve_over_real_servers(
             )
             stack.callback(process.wait, 60)
             stack.callback(process.terminate)
-        api = Whole(tmp_path / "api", settings, port)
+        api = Whole(tmp_path / "api", settings, port=port)
         _until_ready(api)
         client = api.client()
         store = client.vector_stores.create().id
