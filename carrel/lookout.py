@@ -14,7 +14,7 @@ from retrieval.catalog.transaction import Catalog
 from retrieval.errors import RetrievalError
 
 LOOK_SECONDS: Final = 1.0
-IDLE_SECONDS: Final = 2.0
+IDLE_SECONDS: Final = 4.0
 RATE_SECONDS: Final = 10.0
 
 

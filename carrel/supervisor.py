@@ -39,6 +39,7 @@ from retrieval.resources import catalog_url, embedder_configs
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 15.0
 HEALTHY_SECONDS: Final = 10.0  # who ran so long starts from the shortest pause again
+TICK_SECONDS: Final = 0.5  # between looks whether all live; an idle service must cost next to nothing
 GRACE_SECONDS: Final = 15.0  # between asking a child to end and ending it
 START_SECONDS: Final = 60.0
 HERALD_SECONDS: Final = 5.0
@@ -75,7 +76,7 @@ class Supervisor:
             while not self.stopping.is_set():
                 for child in self.children:
                     self._tend(child)
-                self.stopping.wait(0.2)
+                self.stopping.wait(TICK_SECONDS)
         finally:
             self._end()
 
