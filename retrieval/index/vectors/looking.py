@@ -10,8 +10,6 @@ from retrieval.index.vectors.kernels import Matrix, Rows
 from retrieval.index.vectors.selection import Selection
 
 ROOM_FOR_K: Final = 4  # candidates for each hit wanted, if that is more than the effort asks for
-TAKEN: Final = 4  # times the rows scored at first: what codes bring up costs little until it is scored
-MOST_TAKEN: Final = 2_000  # before widening; beyond, bringing up begins to cost what scoring does
 WIDENING: Final = 4
 SAFE_DEVIATIONS: Final = 3.6  # measured: below, queries begin to miss rows, whatever the data and the filter
 
@@ -28,9 +26,6 @@ class Asked:
     def first(self, again: int) -> int:
         """How many are scored at first, once codes were searched `again` times in vain."""
         return max(self.candidates * int(WIDENING**again), ROOM_FOR_K * self.k)
-
-    def taken(self, again: int) -> int:
-        return max(min(self.candidates * TAKEN, MOST_TAKEN) * int(WIDENING**again), self.first(again))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -191,9 +191,9 @@ class VectorSide:
         rows_in = selection.in_lists[at]
         there = selection.by_group[at] if rows_in is None else int(rows_in[lists].sum())
         visit.leave(lists)
-        first, taken = asked.first(again), asked.taken(again)
-        ids, guesses = visit.search(lists, min(taken, there), selection.ids)
-        if len(ids) == there or (there > taken and len(ids) >= first):
+        first = asked.first(again)
+        ids, guesses = visit.search(lists, min(first, there), selection.ids)
+        if len(ids) == there or len(ids) >= first:
             return Look(at, ids, guesses, self._scored(asked.query, ids[:first]), lists, len(ids) == there, again)
         # Their codes are so alike that FAISS drops some of them.
         visit.leave(group.every_list)
