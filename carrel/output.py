@@ -133,7 +133,7 @@ def shown(key: str, value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int) and key.endswith("_at"):
+    if isinstance(value, int) and key.endswith(("_at", "_until")):
         return when(value)
     if isinstance(value, int | float) and (key == "bytes" or key.endswith("_bytes")):
         return size(value)
