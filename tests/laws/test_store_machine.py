@@ -190,8 +190,8 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def begin_to_merge(self) -> None:
         catalog = self.shelf.catalog
-        for chosen in merging._choose(self.store, catalog, SMALL_MERGES, ()):
-            group = merging._read(self.store, chosen, catalog)
+        for chosen in merging._choose(self.store, catalog, SMALL_MERGES, (), None):
+            group = merging._read(self.store, chosen, catalog, None)
             assert group is not None
             self.merges.append(group)
 

@@ -116,8 +116,8 @@ def test_a_store_whose_files_are_all_deleted_keeps_no_segment(shelf: Shelf) -> N
 def test_of_two_mergers_one_is_refused_and_takes_its_file_back(shelf: Shelf) -> None:
     store = shelf.new_store()
     fill(shelf, store, 900, parts=9)
-    chosen = merging._choose(store, shelf.catalog, merging.MergeLimits(), ())[0]
-    groups = [merging._read(store, chosen, shelf.catalog) for _ in range(2)]
+    chosen = merging._choose(store, shelf.catalog, merging.MergeLimits(), (), None)[0]
+    groups = [merging._read(store, chosen, shelf.catalog, None) for _ in range(2)]
     outcomes = [merging._merge(group, shelf.catalog, shelf.storage) for group in groups]
     assert [outcome.refused for outcome in outcomes] == [0, 1]
     sweep_removed(shelf.catalog, shelf.storage, later(shelf), NO_GRACE)
