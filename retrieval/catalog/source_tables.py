@@ -11,20 +11,17 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     Index,
-    Integer,
     Table,
     Text,
     text,
 )
 
-from retrieval.catalog.tables import metadata
-
-_Serial = BigInteger().with_variant(Integer, "sqlite")
+from retrieval.catalog.tables import Serial, metadata
 
 sources = Table(
     "sources",
     metadata,
-    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("serial", Serial, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False, unique=True),
     Column("store_id", Text, ForeignKey("vector_stores.id"), nullable=False),
     Column("project_id", Text, ForeignKey("projects.id"), nullable=False),
@@ -89,7 +86,7 @@ source_leftovers = Table(
 source_runs = Table(
     "source_runs",
     metadata,
-    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("serial", Serial, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False, unique=True),
     Column("source_id", Text, ForeignKey("sources.id"), nullable=False),
     Column("project_id", Text, nullable=False),
