@@ -26,7 +26,7 @@ serve: $(VENV)/runtime.done $(MODEL) $(BIN)/carrel
 	$(BIN)/python -m carrel serve
 
 test: $(VENV)/dev.done $(MODEL) $(BIN)/carrel
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: lint types test
 

@@ -9,7 +9,7 @@ import json
 import uuid
 from pathlib import Path
 from queue import Empty
-from time import monotonic
+from time import time_ns
 from typing import Any, Final
 
 from kombu.exceptions import ChannelError
@@ -33,7 +33,7 @@ class Channel(filesystem.Channel):
         """A queue is its messages, and they are kept."""
 
     def _put(self, queue: str, payload: object, **_: Any) -> None:  # type: ignore[override]  # Kombu's own two differ
-        name = f"{round(monotonic() * 1000)}_{uuid.uuid4()}.{queue}{SUFFIX}"
+        name = f"{time_ns():020}_{uuid.uuid4()}.{queue}{SUFFIX}"  # names sort as their times do
         folder = Path(self.data_folder_out)
         unfinished = Path(self.processed_folder, f"{name}{UNFINISHED}")  # where old files are swept
         try:
