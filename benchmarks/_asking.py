@@ -72,31 +72,45 @@ def per_second(act: Callable[[Matrix], object], queries: Matrix, threads: int, s
     return sum(done) / (time.perf_counter() - started)
 
 
-def processes_per_second(folder: Path, store: StoreId, queries: Matrix, processes: int, seconds: float) -> float:
-    """Calls a second of so many processes together, each with its own opened store."""
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(processes)
-    pipes = [context.Pipe() for _ in range(processes)]
-    workers = [
-        context.Process(target=_ask_for, args=(folder, store, queries, seconds, barrier, far)) for _, far in pipes
-    ]
-    for one in workers:
-        one.start()
-    total = sum(float(near.recv()) for near, _ in pipes)
-    for one in workers:
-        one.join()
-    return total
+class Processes:
+    """So many processes over one folder, each with its own opened store, which ask when they are told to."""
+
+    def __init__(self, folder: Path, store: StoreId, queries: Matrix, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        ends = [context.Pipe() for _ in range(count)]
+        self._pipes = [near for near, _ in ends]
+        self._processes = [
+            context.Process(target=_ask_for, args=(folder, store, queries, far), daemon=True) for _, far in ends
+        ]
+
+    def __enter__(self) -> "Processes":
+        for one in self._processes:
+            one.start()
+        for pipe in self._pipes:
+            pipe.recv()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pipe in self._pipes:
+            pipe.send(0.0)
+        for one in self._processes:
+            one.join(10)
+
+    def per_second(self, seconds: float) -> float:
+        """Searches a second of all together."""
+        for pipe in self._pipes:
+            pipe.send(seconds)
+        return sum(float(pipe.recv()) for pipe in self._pipes)
 
 
-def _ask_for(  # one process
-    folder: Path, store: StoreId, queries: Matrix, seconds: float, barrier: threading.Barrier, pipe: Connection
-) -> None:
+def _ask_for(folder: Path, store: StoreId, queries: Matrix, pipe: Connection) -> None:  # one process
     with Shelf(folder, queries.shape[1]) as shelf:
         asker = Asker(shelf, store)
         for query in queries[:20]:
             asker.ask(query)
-        barrier.wait(60)
-        pipe.send(per_second(asker.ask, queries, 1, seconds))
+        pipe.send("open")
+        while seconds := pipe.recv():
+            pipe.send(per_second(asker.ask, queries, 1, seconds))
 
 
 class OtherProcess:

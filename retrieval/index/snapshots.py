@@ -49,12 +49,17 @@ class Snapshots:
         self._fetched_again: set[SegmentId] = set()
         self._lock = threading.Lock()  # guards _held and _fetched_again
 
+    def held(self, store: StoreId, generation: int) -> Snapshot | None:
+        """A snapshot of `generation` or a newer one if it is open already."""
+        snapshot = self._holder(store).snapshot
+        return snapshot if snapshot is not None and snapshot.generation >= generation else None
+
     def at(self, store: StoreId, generation: int) -> Snapshot:
-        """A snapshot of `generation` or a newer one."""
+        """A snapshot of `generation` or a newer one; opened, or waited for, where it is not open yet."""
+        open_already = self.held(store, generation)
+        if open_already is not None:
+            return open_already
         held = self._holder(store)
-        snapshot = held.snapshot
-        if snapshot is not None and snapshot.generation >= generation:
-            return snapshot
         with held.opening:
             snapshot = held.snapshot
             if snapshot is None or snapshot.generation < generation:

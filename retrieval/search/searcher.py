@@ -4,6 +4,7 @@ question -> vector (remembered) -> the store's snapshot at its generation -> row
 of both sides under that mask -> fused, reread, cut at the threshold -> text.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -34,6 +35,7 @@ from retrieval.search.ranking import (
     reranked,
 )
 from retrieval.search.remembered import Remembered
+from retrieval.search.turns import Turns
 from retrieval.segments.rows import StoredChunk
 from retrieval.segments.words import query_terms
 
@@ -60,10 +62,15 @@ class Searcher:
         self._snapshots = snapshots
         self._embedder_of = embedder_of
         self._clock = clock
+        self._turns = Turns(len(os.sched_getaffinity(0)))
         self._vectors: Remembered[tuple[str, str], Vector] = Remembered(REMEMBERED_VECTORS)
         self._answers: Remembered[tuple[StoreId, int, Query], Answer] = Remembered(REMEMBERED_ANSWERS)
 
     def search(self, project: ProjectId, store: StoreId, query: Query) -> Answer:
+        with self._turns:
+            return self._search(project, store, query)
+
+    def _search(self, project: ProjectId, store: StoreId, query: Query) -> Answer:
         started = time.perf_counter()
         glance = self._glance(project, store)
         known = self._answers.get((store, glance.generation, query))
@@ -81,7 +88,10 @@ class Searcher:
         return answer
 
     def _opened_and_answered(self, glance: StoreGlance, query: Query) -> tuple[Snapshot, float, Answer]:
-        snapshot = self._snapshots.at(glance.id, glance.generation)
+        snapshot = self._snapshots.held(glance.id, glance.generation)
+        if snapshot is None:
+            with self._turns.given_away():
+                snapshot = self._snapshots.at(glance.id, glance.generation)
         opened = time.perf_counter()
         vectors, tokens = self._embed(snapshot.model, query.texts)
         embedded = time.perf_counter()
@@ -133,7 +143,8 @@ class Searcher:
         missing = list(dict.fromkeys(text for text, vector in zip(texts, known, strict=True) if vector is None))
         if not missing:
             return [vector for vector in known if vector is not None], 0
-        made = self._embedder_of(model).embed(missing, purpose="query")
+        with self._turns.given_away():
+            made = self._embedder_of(model).embed(missing, purpose="query")
         fresh = dict(zip(missing, made.vectors, strict=True))
         for text, vector in fresh.items():
             self._vectors.put((model, text), vector.copy())

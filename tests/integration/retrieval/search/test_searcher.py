@@ -1,12 +1,16 @@
 """What a search promises, over both databases and both kinds of storage."""
 
+import os
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ingest.embedding import Embedded, HashedEmbedder, Purpose
 from retrieval.catalog.rows import AttributeValue
 from retrieval.catalog.vector_stores import NewStore
 from retrieval.errors import NotAllowedNow, NotFound, SegmentDamaged
@@ -262,3 +266,24 @@ def test_a_lost_segment_file_is_damage_not_an_empty_page(shelf: Shelf) -> None:
     shelf.storage.delete(segment_name(store, row.id))
     with pytest.raises(SegmentDamaged, match="not in storage"):
         shelf.search(store, "bread")
+
+
+class Meeting(HashedEmbedder):
+    """Answers a question once so many others are asked at the same time."""
+
+    def __init__(self, parties: int) -> None:
+        super().__init__(width=32)
+        self._barrier = threading.Barrier(parties, timeout=30)
+
+    def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embedded:
+        if purpose == "query":
+            self._barrier.wait()
+        return super().embed(texts, purpose=purpose)
+
+
+def test_more_searches_than_there_are_cores_may_wait_for_the_embedder_at_once(tmp_path: Path) -> None:
+    many = len(os.sched_getaffinity(0)) + 2
+    with Shelf.open(tmp_path, embedder=Meeting(many)) as shelf, ThreadPoolExecutor(many) as threads:
+        store, _ = one_each(shelf, [FOOD, ROADS])
+        answers = list(threads.map(lambda number: shelf.search(store, f"roads {number}"), range(many)))
+    assert [texts_of(answer)[0] for answer in answers] == [ROADS] * many
