@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ingest.children.channel import Buffer, Frame, Header
 from ingest.children.errors import Garbled
+from ingest.children.vitals import Vitals
 from ingest.chunking.chunk import Chunk, ChunkLimits
 from ingest.document import BlockKind, PlaceKind
 from ingest.errors import DocumentError, DocumentTooLarge
@@ -105,6 +106,23 @@ def pack_prepared(prepared: Prepared, serial: int) -> tuple[Header, list[Buffer]
         "tables": list(tables),
     }
     return header, [text, columns.data.cast("B") if columns.size else b""]
+
+
+def pack_vitals(vitals: Vitals | None) -> Header:
+    if vitals is None:
+        return {}
+    return {"vitals": [vitals.resident_bytes, vitals.peak_bytes, vitals.cpu_seconds]}
+
+
+def unpack_vitals(frame: Frame) -> Vitals | None:
+    """What a child says of itself with every answer: a courtesy, on which no verdict rests."""
+    match frame.header.get("vitals"):
+        case [int(resident), int(peak), int() | float() as seconds] if min(resident, peak, seconds) >= 0:
+            return Vitals(resident, peak, seconds)
+        case None:
+            return None
+        case _:
+            raise Garbled("vitals that cannot be")
 
 
 def unpack_answer(frame: Frame, request: Request, limits: Limits) -> Answer:

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 RECYCLE_AFTER_DOCUMENTS = 5_000  # starting a child costs as much as reading some 400 small documents
 RECYCLE_ABOVE_BYTES = 512 * MEBIBYTE
 NAME_CHARACTERS = 1024
+RUN_DOCUMENTS = 8  # told to a child at once; requests with the longest of names still fit the socket's buffer
+RUN_BYTES = 48 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,14 @@ class _Seat:
 
     def __init__(self) -> None:
         self.child: Child | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A document to be handed over."""
+
+    reading: Reading
+    file: int
 
 
 class ChildPool:
@@ -123,26 +133,21 @@ class ChildPool:
     def prepare_many(self, readings: Iterable[Reading]) -> Iterator[Attempt]:
         """In the order given, as many at once as there are children; a document that fails, fails alone."""
         with ThreadPoolExecutor(self._size, thread_name_prefix="children-asker") as askers:
-            pending: deque[Future[Attempt]] = deque()
+            pending: deque[Future[list[Attempt]]] = deque()
             try:
-                for reading in readings:
-                    pending.append(askers.submit(self.attempt, reading))
+                for run in _runs(readings):
+                    pending.append(askers.submit(self._attempt_all, run))
                     if len(pending) > 2 * self._size:  # bounds what is finished and not yet taken
-                        yield pending.popleft().result()
+                        yield from pending.popleft().result()
                 while pending:
-                    yield pending.popleft().result()
+                    yield from pending.popleft().result()
             finally:
                 for future in pending:
                     future.cancel()
 
     def attempt(self, reading: Reading) -> Attempt:
         """Like `prepare`, with what it cost, and the error as a value."""
-        begun = time.monotonic()
-        try:
-            with _opened(reading.content, self._limits) as file, self._seat() as seat:
-                return self._read(seat, reading, file)
-        except IngestError as error:
-            return Attempt(None, error, Cost(time.monotonic() - begun))
+        return self._attempt_all([reading])[0]
 
     def close(self) -> None:
         """Stops what runs (it ends in ChildDied) and leaves no process behind. May be called again."""
@@ -177,21 +182,50 @@ class ChildPool:
                     self._seats.append(seat)
                 self._changed.notify_all()
 
-    def _read(self, seat: _Seat, reading: Reading, file: int) -> Attempt:
-        """At most twice: a verdict that an earlier document may have caused is confirmed in a new child."""
-        attempt, confirm = self._read_once(seat, reading, file)
-        if confirm and not self._stop.is_set():
-            self._vacate(seat)
-            attempt, _ = self._read_once(seat, reading, file)
-        return attempt
+    def _attempt_all(self, run: Sequence[Reading]) -> list[Attempt]:
+        """A few documents by one child, told of all at once: it need not wait for us between them."""
+        begun, read = time.monotonic(), list[Attempt]()
+        with ExitStack() as stack:
+            opened = [_entered(stack, reading, self._limits) for reading in run]
+            sound = [one for one in opened if isinstance(one, _Opened)]
+            try:
+                while len(read) < len(sound):
+                    with self._seat() as seat:
+                        read += self._read(seat, sound[len(read) :])
+            except IngestError as error:  # no child is to be had
+                read += [Attempt(None, error, Cost(time.monotonic() - begun)) for _ in sound[len(read) :]]
+        answers = iter(read)
+        return [next(answers) if isinstance(one, _Opened) else one for one in opened]
 
-    def _read_once(self, seat: _Seat, reading: Reading, file: int) -> tuple[Attempt, bool]:
+    def _read(self, seat: _Seat, run: Sequence[_Opened]) -> Iterator[Attempt]:
+        """The first of them, and the next ones as long as the child lives: what it had not begun, another takes up.
+
+        A document is read twice at most: a verdict that an earlier one may have caused is confirmed in a new child.
+        """
         child = self._child(seat)
         new_child = child.documents == 0
-        request = Request(next(self._serials), reading.name[-NAME_CHARACTERS:], reading.chunking)
+        for one in run:
+            self._send(child, one)
+        for one in run:
+            attempt, confirm = self._answer(seat, child, new_child=new_child)
+            if confirm and not self._stop.is_set():
+                self._vacate(seat)
+                again = self._child(seat)
+                self._send(again, one)
+                attempt, _ = self._answer(seat, again, new_child=True)
+            yield attempt
+            new_child = False
+            if seat.child is not child:
+                return
+        self._recycle(seat, child)
+
+    def _send(self, child: Child, one: _Opened) -> None:
+        child.send(Request(next(self._serials), one.reading.name[-NAME_CHARACTERS:], one.reading.chunking), one.file)
+
+    def _answer(self, seat: _Seat, child: Child, *, new_child: bool) -> tuple[Attempt, bool]:
         begun = time.monotonic()
         try:
-            answer, cost = child.ask(request, file)
+            answer, cost = child.answer()
         except ChildGone as gone:
             seat.child = None
             ending = gone.ending
@@ -199,17 +233,13 @@ class ChildPool:
             verdict = judge(ending, self._limits, new_child=new_child)
             cost = Cost(time.monotonic() - begun, ending.cpu_seconds, ending.peak_bytes)
             return Attempt(None, verdict.error, cost), verdict.confirm
-        return self._answered(seat, child, answer, cost, new_child=new_child)
+        return self._answered(seat, answer, cost, new_child=new_child)
 
-    def _answered(
-        self, seat: _Seat, child: Child, answer: Answer, cost: Cost, *, new_child: bool
-    ) -> tuple[Attempt, bool]:
+    def _answered(self, seat: _Seat, answer: Answer, cost: Cost, *, new_child: bool) -> tuple[Attempt, bool]:
         match answer:
             case Prepared():
-                self._recycle(seat, child)
                 return Attempt(answer, None, cost), False
             case DocumentError():
-                self._recycle(seat, child)
                 return Attempt(None, answer, cost), False
             case Fault(exception, where):
                 self._vacate(seat)
@@ -246,6 +276,34 @@ class ChildPool:
         child, seat.child = seat.child, None
         if child is not None:
             child.end()
+
+
+def _runs(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
+    """Small documents a few together, in order; larger ones alone, so that all children have something to do."""
+    run, total = list[Reading](), 0
+    for reading in readings:
+        size = _size(reading.content)
+        if run and (len(run) == RUN_DOCUMENTS or total + size > RUN_BYTES):
+            yield run
+            run, total = [], 0
+        run.append(reading)
+        total += size
+    if run:
+        yield run
+
+
+def _size(content: Path | bytes) -> int:
+    try:
+        return len(content) if isinstance(content, bytes) else content.stat().st_size
+    except OSError:
+        return 0  # whoever opens it says what is wrong
+
+
+def _entered(stack: ExitStack, reading: Reading, limits: Limits) -> _Opened | Attempt:
+    try:
+        return _Opened(reading, stack.enter_context(_opened(reading.content, limits)))
+    except IngestError as error:
+        return Attempt(None, error, Cost())
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,11 +22,12 @@ import ingest
 from ingest.children.channel import Channel, Frame
 from ingest.children.endings import Ending, Way
 from ingest.children.errors import ChildGone, Garbled
-from ingest.children.messages import Answer, Kind, Request, pack_request, unpack_answer
-from ingest.children.vitals import forget_peak, read_vitals
+from ingest.children.messages import Answer, Kind, Request, pack_request, unpack_answer, unpack_vitals
+from ingest.children.vitals import Vitals, forget_peak, read_vitals
 from ingest.parsing.limits import Limits
 
 TICK_SECONDS = 0.05
+FORGOTTEN_ABOVE_BYTES = 256 << 20  # of a peak: below, it says as much of the child itself as of any document
 START_SECONDS = 60
 GOODBYE_SECONDS = 1
 PROGRAM = (sys.executable, "-P", "-m", "ingest.children.child")
@@ -45,17 +47,17 @@ class Cost:
 class Watch:
     """Looks at a child now and then while its parent waits, and calls time."""
 
-    def __init__(self, process: subprocess.Popen[bytes], seconds: float, stop: Event) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float, stop: Event, cpu_before: float = 0.0) -> None:
+        """`cpu_before`: what the child had spent by then. Most answers come before the first look at it."""
         self._process = process
         self._begun = time.monotonic()
         self._deadline = self._begun + seconds
-        self._next_look = 0.0
+        self._next_look = self._begun + TICK_SECONDS
         self._stop = stop
         self._ended = False
-        self._cpu_before: float | None = None
+        self._cpu_before = cpu_before
         self._cpu_seconds: float | None = None
         self._peak_bytes: int | None = None
-        self.look()
 
     def __call__(self, *, idle: bool) -> None:
         """The tick of a receiving channel. Raises ChildGone when waiting has no point."""
@@ -73,22 +75,21 @@ class Watch:
         if now > self._deadline:
             raise ChildGone(self.ending(Way.OVERTIME))
 
-    def look(self) -> int | None:
-        """Take the measures anew; the bytes resident now."""
+    def look(self) -> None:
+        """Take the measures anew."""
         vitals = read_vitals(self._process.pid)
-        if vitals is None:
-            return None
-        if self._cpu_before is None:
-            self._cpu_before = vitals.cpu_seconds
-        self._cpu_seconds = vitals.cpu_seconds - self._cpu_before
-        self._peak_bytes = max(self._peak_bytes or 0, vitals.peak_bytes)
-        return vitals.resident_bytes
+        if vitals is not None:
+            self._cpu_seconds = max(vitals.cpu_seconds - self._cpu_before, 0)
+            self._peak_bytes = max(self._peak_bytes or 0, vitals.peak_bytes)
 
     def ending(self, way: Way, number: int = 0) -> Ending:
         return Ending(way, number, self._cpu_seconds, self._peak_bytes)
 
-    def cost(self) -> Cost:
-        return Cost(time.monotonic() - self._begun, self._cpu_seconds, self._peak_bytes)
+    def cost(self, told: Vitals | None) -> Cost:
+        """By what the child says of itself, for that is had for nothing."""
+        if told is None:
+            return Cost(time.monotonic() - self._begun, self._cpu_seconds, self._peak_bytes)
+        return Cost(time.monotonic() - self._begun, max(told.cpu_seconds - self._cpu_before, 0), told.peak_bytes)
 
 
 class Child:
@@ -98,7 +99,8 @@ class Child:
         self._stop = stop
         self._ready = False
         self.documents = 0  # asked of it so far
-        self.resident_bytes = 0
+        self._asked: deque[Request] = deque()
+        self._told: Vitals | None = None  # by itself, with its last answer
         ours, its = socket.socketpair()
         with its:
             try:
@@ -133,19 +135,31 @@ class Child:
                 raise ChildGone(watch.ending(Way.GARBLED))
             self._ready = True
 
-    def ask(self, request: Request, file: int) -> tuple[Answer, Cost]:
-        """Raises ChildGone; the child has then been ended and must be replaced."""
+    def send(self, request: Request, file: int) -> None:
+        """Several may be sent before the first is answered: the child reads one after the other."""
         self.documents += 1
-        forget_peak(self.pid)
-        watch = Watch(self._process, self._limits.wall_seconds, self._stop)
+        self._asked.append(request)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):  # `_receive` finds out why
             self._channel.send(pack_request(request), file=file)
+
+    def answer(self) -> tuple[Answer, Cost]:
+        """To the oldest request without one. Raises ChildGone; the child has then been ended and must be replaced."""
+        request = self._asked.popleft()
+        if self._told is not None and self._told.peak_bytes > FORGOTTEN_ABOVE_BYTES:
+            forget_peak(self.pid)  # it is an earlier document's
+        cpu_before = self._told.cpu_seconds if self._told is not None else 0.0
+        watch = Watch(self._process, self._limits.wall_seconds, self._stop, cpu_before)
         frame = self._receive(watch)
-        self.resident_bytes = watch.look() or 0
         try:
-            return unpack_answer(frame, request, self._limits), watch.cost()
+            answer, self._told = unpack_answer(frame, request, self._limits), unpack_vitals(frame)
+            return answer, watch.cost(self._told)
         except Garbled as error:
             raise self._gone(watch.ending(Way.GARBLED)) from error
+
+    @property
+    def resident_bytes(self) -> int:
+        """After its last answer."""
+        return self._told.resident_bytes if self._told is not None else 0
 
     def end(self) -> None:
         """Leaves no process and no descriptor behind, whatever state the child is in. May be called again."""

@@ -16,7 +16,8 @@ from types import TracebackType
 
 from ingest.children.channel import Buffer, Channel, Header
 from ingest.children.confinement import allow_cpu, confine
-from ingest.children.messages import Kind, Request, pack_prepared, unpack_request
+from ingest.children.messages import Kind, Request, pack_prepared, pack_vitals, unpack_request
+from ingest.children.vitals import OwnVitals
 from ingest.chunking.chunk import ChunkLimits
 from ingest.errors import DocumentError, HostileDocument
 from ingest.parsing.limits import Limits, Source
@@ -37,11 +38,14 @@ def run(limits: Limits, prepare_document: Prepare) -> None:
 
 def serve(channel: Channel, limits: Limits, prepare_document: Prepare) -> None:
     """Until the parent closes its end, or memory runs out: a heap that was full once is not to be trusted."""
+    vitals = OwnVitals()
     while (frame := channel.receive(most_body_bytes=0, with_file=True)) is not None:
         request = unpack_request(frame.header)
         sys.excepthook = LastWords(channel, request.serial)
         allow_cpu(limits.cpu_seconds)
         header, body = answer(request, frame.file, limits, prepare_document)
+        with contextlib.suppress(MemoryError):
+            header = header | pack_vitals(vitals.read())
         channel.send(header, body)
         if header["kind"] == Kind.EXHAUSTED:
             return

@@ -235,6 +235,22 @@ def test_what_cannot_be_opened_is_not_the_documents_fault(tmp_path: Path) -> Non
             assert isinstance(pool.attempt(Reading(path, "a.txt")).error, SourceUnreadable)
 
 
+def test_whatever_ends_a_child_amid_many_documents_costs_none_of_the_others(tmp_path: Path) -> None:
+    orders = [f"words {number}" for number in range(40)]
+    orders[3], orders[9], orders[10], orders[21] = "!crash SIGSEGV", "!fault", "!crash-if-worn", "!hog 5000"
+    readings = [Reading(order.encode(), "語" * 1024) for order in orders]
+    readings[30] = Reading(tmp_path / "not there", "a.txt")
+    with odd_pool(2) as pool:
+        attempts = list(pool.prepare_many(iter(readings)))
+    failed = {number: type(attempt.error) for number, attempt in enumerate(attempts) if attempt.error is not None}
+    assert failed == {3: DamagedDocument, 9: ParserFault, 21: DocumentTooLarge, 30: SourceUnreadable}
+    assert all(
+        attempt.prepared == echo(order, AUTO)
+        for number, (order, attempt) in enumerate(zip(orders, attempts, strict=True))
+        if number not in failed
+    )
+
+
 def test_a_file_above_the_limit_is_refused_before_any_child_sees_it(tmp_path: Path) -> None:
     path = tmp_path / "large"
     with path.open("wb") as file:
