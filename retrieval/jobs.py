@@ -36,7 +36,7 @@ QUIET_SECONDS: Final = 5  # after a failure nobody tries again for so long: the 
 log = logging.getLogger(__name__)
 
 
-def messenger(broker_url: str, spool: Path, *, poll_seconds: float = 0.1, visibility_seconds: int = 30) -> Celery:
+def messenger(broker_url: str, spool: Path, *, poll_seconds: float = 0.05, visibility_seconds: int = 30) -> Celery:
     """A Celery application that can send, and to which workers add their tasks. Without a URL, a folder is the broker.
 
     JSON only, no results kept: whatever a message says, the catalog is what is true.

@@ -1,12 +1,15 @@
 """The folder that stands in for a broker: each message is given out once, and what is no message harms nobody."""
 
 import resource
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
 import pytest
+from kombu import Consumer, Exchange, Queue
 from kombu.exceptions import ChannelError
 
 from retrieval.jobs import messenger
@@ -68,3 +71,27 @@ def test_a_doorbell_goes_through_it(spool: Path) -> None:
     with app.connection_for_write() as connection, connection.channel() as channel:
         assert channel._get("bulk")["headers"]["task"] == "carrel.nothing"
     app.close()
+
+
+def test_a_message_is_heard_however_soon_it_comes_after_another_or_after_none(spool: Path) -> None:
+    app, heard, most = messenger("", spool, poll_seconds=0.01), [], 200
+    with app.connection_for_read() as connection, connection.channel() as channel, app.connection_for_write() as other:
+        queue = Queue("bulk", Exchange("bulk"), routing_key="bulk")
+        consumer = Consumer(channel, [queue], callbacks=[lambda body, message: (heard.append(body), message.ack())])
+
+        def send() -> None:
+            with other.Producer() as producer:
+                for number in range(most):
+                    producer.publish(number, exchange="bulk", routing_key="bulk", declare=[queue])
+                    time.sleep(number % 5 / 200)
+
+        with consumer:
+            with pytest.raises(TimeoutError):
+                connection.drain_events(timeout=0.3)
+            sending = threading.Thread(target=send)
+            sending.start()
+            while len(heard) < most:
+                connection.drain_events(timeout=20)
+            sending.join()
+    app.close()
+    assert heard == list(range(most))
