@@ -92,6 +92,9 @@ class Caller:
         found: dict[str, object] = answer.json()
         return found
 
+    def delete(self, path: str) -> None:
+        self._http.delete(path).raise_for_status()
+
     def upload(self, name: str, content: bytes) -> str:
         answer = self._http.post("/files", files={"file": (name, content)}, data={"purpose": "assistants"})
         answer.raise_for_status()

@@ -7,7 +7,7 @@ their models may be aliases of ours.
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from ingest.embedding import Embedder, EmbedderConfig, ModelSpec, Pauses, open_embedder
+from ingest.embedding import Embedder, EmbedderConfig, ModelMissing, ModelSpec, Pauses, open_embedder
 from retrieval.errors import NotFound
 
 
@@ -51,7 +51,14 @@ class Embedders:
         return name
 
     def get(self, name: str) -> Embedder:
-        name = self.name_of(name)
+        """A model that a store was made with may have been taken out of the settings since: the operator's fault, and
+        nobody else's, so it ends like a model that is away."""
+        name = self._aliases.get(name, name)
+        if name not in self._configs:
+            raise ModelMissing(
+                f"The embedding model '{name}' of this vector store is not among this server's models any more. Put it "
+                "back into the settings and start again, or index the store anew with another model."
+            )
         with self._lock:
             embedder = self._open.get(name)
             if embedder is None:

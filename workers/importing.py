@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
+from ingest.errors import ModelMissing
 from retrieval.archive.errors import ArchiveRefused
 from retrieval.archive.listing import Listing, files_of, read_listing
 from retrieval.archive.reading import Archive, Span
@@ -105,7 +106,7 @@ class Import:
         """Vectors are worth something only beside those that questions get here."""
         try:
             spec = self._resources.embedder_of(store.model).spec
-        except NotFound:
+        except ModelMissing:
             spec = None
         if spec is None or (spec.name, spec.width) != (store.model, store.width):
             raise ArchiveRefused(

@@ -7,6 +7,7 @@ codes with it, so that no search meets it without.
 """
 
 import logging
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -73,14 +74,31 @@ def merge_store(
 ) -> Merged:
     """Fold an edition (None: the one that searches find) until the policy is content. Safe beside every publish,
     delete, search and other merge."""
-    done = Merged()
+    done, started = Merged(), time.perf_counter()
     for _ in range(MOST_ROUNDS):
         chosen = _choose(store, catalog, limits or MergeLimits(), done.damaged, edition)
         if not chosen:
             break
         for group in chosen:
             done = done.plus(_merge(_read(store, group, catalog, edition), catalog, storage))
+    if done.segments:
+        _tell(store, done, time.perf_counter() - started, catalog)
     return done
+
+
+def _tell(store: StoreId, done: Merged, seconds: float, catalog: Catalog) -> None:
+    glance = catalog.glance(store)
+    log.info(
+        "store merged",
+        extra={
+            "project": glance.project_id if glance else None,
+            "store": store,
+            "segments": done.segments,
+            "made": done.made,
+            "rows_dropped": done.rows_dropped,
+            "latency_ms": round(1000 * seconds, 3),
+        },
+    )
 
 
 def _choose(

@@ -10,11 +10,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from ingest.errors import ModelMissing
 from retrieval.catalog.account_rows import NewFile
 from retrieval.catalog.source_rows import (
     Change,
@@ -131,7 +133,9 @@ def _conclude(claim: SourceClaim, parts: RefreshParts) -> RunStatus:
     resources, source = parts.resources, claim.source
     with resources.catalog.reading() as tx:
         model = tx.manifests.model(source.store_id)
-    price = 0.0 if model is None else resources.embedder_of(model).spec.dollars_per_million_tokens / 1e6
+    price = 0.0
+    with suppress(ModelMissing):  # taken out of the settings meanwhile: what it cost is not known any more
+        price = 0.0 if model is None else resources.embedder_of(model).spec.dollars_per_million_tokens / 1e6
     with resources.catalog.transaction() as tx:
         if not tx.source_steps.conclude(claim, resources.now(), dollars_per_token=price):
             return RunStatus.INDEXING

@@ -13,7 +13,7 @@ from typing import Final
 from ingest.embedding import Embedded, ModelSpec
 from retrieval import ledger
 from retrieval.catalog.rows import Claim, FailureCode, Publication, SegmentRow
-from retrieval.ids import FileId, ProjectId, StoreId
+from retrieval.ids import BatchId, FileId, ProjectId, StoreId
 from workers.resources import WorkerResources
 
 MOST_IDS: Final = 50  # of one line
@@ -43,12 +43,14 @@ class Teller:
         self._note = resources.note
         self._project = ProjectId("")
         self._bytes: dict[FileId, int] = {}
+        self._batches: dict[FileId, BatchId] = {}
 
     def claimed(self, claims: Sequence[Claim]) -> None:
         if not claims:
             return
         self._project = claims[0].project_id
         self._bytes |= {claim.file_id: claim.bytes for claim in claims}
+        self._batches |= {claim.file_id: claim.batch_id for claim in claims if claim.batch_id is not None}
         size = sum(claim.bytes for claim in claims)
         self._say(
             "claimed", [claim.file_id for claim in claims], bytes=size, attempt=max(one.attempt for one in claims)
@@ -99,4 +101,6 @@ class Teller:
         if "latency_ms" in facts:
             facts["latency_ms"] = round(float(facts["latency_ms"]), 3)
         extra = {"project": self._project, "store": self._store, "files": len(files), "file_ids": files[:MOST_IDS]}
-        log.info(event, extra={**extra, **facts})
+        batches = dict.fromkeys(self._batches[file] for file in files if file in self._batches)
+        named = {"batch_ids": list(batches)[:MOST_IDS]} if batches else {}
+        log.info(event, extra={**extra, **named, **facts})

@@ -5,8 +5,8 @@ cut off anywhere and may run beside its twin in another process.
 """
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 from retrieval.catalog.transaction import Catalog
@@ -91,19 +91,24 @@ class Upkeep:
             return Merged(), Indexed()  # deleted meanwhile
 
     def expire(self) -> Expired:
-        return expire(self._catalog, self._catalog.now(), self._limits.grace)
+        expired = expire(self._catalog, self._catalog.now(), self._limits.grace)
+        _tell("expired", asdict(expired))
+        return expired
 
     def sweep(self) -> Swept:
         """What may go now; every few minutes also what writers left that died."""
         now = self._catalog.now()
         swept = sweep_removed(self._catalog, self._storage, now, self._limits.grace)
-        if now - self._leftovers_swept_at < LEFTOVERS_SECONDS:
-            return swept
-        self._leftovers_swept_at = now
-        return replace(swept, leftovers=self._storage.sweep())
+        if now - self._leftovers_swept_at >= LEFTOVERS_SECONDS:
+            self._leftovers_swept_at = now
+            swept = replace(swept, leftovers=self._storage.sweep())
+        _tell("swept", asdict(swept))
+        return swept
 
     def sweep_unknown(self) -> int:
-        return sweep_unknown(self._catalog, self._storage, self._catalog.now(), self._limits.grace)
+        swept = sweep_unknown(self._catalog, self._storage, self._catalog.now(), self._limits.grace)
+        _tell("swept", {"unknown": swept})
+        return swept
 
     def _stores(self) -> Iterator[tuple[StoreId, int]]:
         after = ""
@@ -114,3 +119,10 @@ class Upkeep:
             if len(found) < STORES_AT_ONCE:
                 return
             after = found[-1][0]
+
+
+def _tell(event: str, counts: Mapping[str, int]) -> None:
+    """One line, if there was anything to do; what was not is left out."""
+    done = {what: count for what, count in counts.items() if count}
+    if done:
+        log.info(event, extra=done)

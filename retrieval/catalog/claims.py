@@ -16,7 +16,7 @@ from retrieval.catalog.tables import documents, entries, files, stores
 from retrieval.catalog.tally import move, slices
 from retrieval.catalog.values import chunking_from_columns, legible
 from retrieval.catalog.vector_stores import locked, store_from
-from retrieval.ids import FileId, LeaseToken, ProjectId, SegmentId, StoreId
+from retrieval.ids import BatchId, FileId, LeaseToken, ProjectId, SegmentId, StoreId
 
 # A literal, not a parameter: only so does every planner see that the index of waiting files serves.
 _IN_PROGRESS = entries.c.status == literal_column(f"'{FileStatus.IN_PROGRESS.value}'")
@@ -82,6 +82,7 @@ class Claims:
                 entries.c.attempt,
                 entries.c.deaths,
                 entries.c.lease_token,
+                entries.c.batch_id,
                 entries.c.chunk_max_tokens,
                 entries.c.chunk_overlap_tokens,
                 files.c.filename,
@@ -138,6 +139,7 @@ class Claims:
                 leased_until=now + lease_seconds,
                 edition=held.edition,
                 model=held.model,
+                batch_id=None if row.batch_id is None else BatchId(row.batch_id),
             )
             for row, number, dead in zip(taken, numbers, died, strict=True)
         ]

@@ -183,6 +183,7 @@ class Claim:
     model: str  # of that edition
     copy_of: int | None = None  # the document whose chunks it takes over; None: the file is read
     segment_id: SegmentId | None = None  # that holds those chunks
+    batch_id: BatchId | None = None  # by which it was attached, if by one
 
 
 @dataclass(frozen=True, slots=True)

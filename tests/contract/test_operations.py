@@ -5,7 +5,9 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -17,7 +19,10 @@ from retrieval.api import metrics
 from retrieval.api.readiness import PARTS, Readiness
 from retrieval.api.service import readiness_of
 from retrieval.errors import CatalogUnavailable, StorageFull
+from retrieval.ids import StoreId
 from tests.support.server import KEY, READ_ONLY_KEY, Server, run_server
+from workers.sweeping import Grace
+from workers.upkeep import Upkeep, UpkeepLimits
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 PRICED = {"CARREL_EMBEDDING_DOLLARS_PER_MILLION_TOKENS": "20"}
@@ -220,7 +225,9 @@ def test_usage_is_told_by_day_kind_and_key_to_keys_that_may_know(priced: Server)
 # Logs
 
 
-def test_logs_tell_what_happened_and_never_what_was_said(priced: Server) -> None:
+@contextmanager
+def logged() -> Iterator[io.StringIO]:
+    """What is logged within, as the service writes it."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(NdJson())
@@ -230,6 +237,18 @@ def test_logs_tell_what_happened_and_never_what_was_said(priced: Server) -> None
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     try:
+        yield written
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+
+def lines_of(written: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in written.getvalue().splitlines()]
+
+
+def test_logs_tell_what_happened_and_never_what_was_said(priced: Server) -> None:
+    with logged() as written:
         client = priced.client()
         store = client.vector_stores.create(name="zanzibar", metadata={"a": "zanzibar"}).id
         file = client.vector_stores.files.upload_and_poll(
@@ -246,13 +265,10 @@ def test_logs_tell_what_happened_and_never_what_was_said(priced: Server) -> None
         client.vector_stores.files.upload_and_poll(
             vector_store_id=store, file=("zanzibar.json", b'{"zanzibar": zanzibar}')
         )
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(level)
     text = written.getvalue()
     assert "zanzibar" not in text.lower()
     assert KEY not in text
-    lines = [json.loads(line) for line in text.splitlines()]
+    lines = lines_of(written)
     mine = [line for line in lines if line.get("store") == store or line.get("vector_store_id") == store]
     events = [line["event"] for line in mine]
     for event in ("request", "claimed", "parsed", "embedded", "published"):
@@ -269,3 +285,45 @@ def test_logs_tell_what_happened_and_never_what_was_said(priced: Server) -> None
     assert embedded["file_ids"] == [file.id]
     assert embedded["tokens"] > 0
     assert embedded["cost_usd"] > 0
+
+
+def test_every_line_about_a_batch_names_it_from_the_request_to_what_is_found(server: Server) -> None:
+    client = server.client()
+    store = client.vector_stores.create().id
+    files = [client.files.create(file=(f"{n}.txt", b"words %d" % n), purpose="assistants").id for n in range(3)]
+    with logged() as written:
+        batch = client.vector_stores.file_batches.create_and_poll(store, file_ids=files[:2]).id
+        client.vector_stores.files.create_and_poll(files[2], vector_store_id=store)
+    lines = lines_of(written)
+    [asked] = [line for line in lines if line["event"] == "request" and str(line["route"]).endswith("/file_batches")]
+    assert (asked["batch_id"], asked["vector_store_id"]) == (batch, store)
+    [attached] = [line for line in lines if line.get("method") == "POST" and str(line["route"]).endswith("/files")]
+    assert attached["file_id"] == files[2]
+    work = [line for line in lines if line.get("store") == store]
+    for event in ("claimed", "parsed", "embedded", "published"):
+        of_batch = [line for line in work if line["event"] == event and set(line["file_ids"]) <= set(files[:2])]
+        assert of_batch
+        assert all(line["batch_ids"] == [batch] for line in of_batch)
+    assert all("batch_ids" not in line for line in work if line["file_ids"] == [files[2]])
+
+
+def test_upkeep_tells_what_it_did_in_one_line_and_nothing_when_there_was_nothing(tmp_path: Path) -> None:
+    with run_server(tmp_path) as server:
+        client, resources = server.client(), server.service.resources
+        store = client.vector_stores.create().id
+        for number in range(10):
+            client.vector_stores.files.upload_and_poll(vector_store_id=store, file=(f"{number}.txt", b"%d" % number))
+        upkeep = Upkeep(resources.catalog, resources.storage, UpkeepLimits(grace=Grace(removed_seconds=-1)))
+        upkeep.expire()
+        with logged() as written:
+            upkeep.tend_store(StoreId(store))
+            upkeep.sweep()
+        merged, swept = lines_of(written)
+        assert (merged["event"], merged["store"], merged["project"]) == ("store merged", store, server.project)
+        assert merged["segments"] > merged["made"] > 0
+        assert (swept["event"], swept["segments"]) == ("swept", merged["segments"])
+        with logged() as written:
+            upkeep.tend_store(StoreId(store))
+            upkeep.sweep()
+            upkeep.expire()
+        assert lines_of(written) == []

@@ -39,6 +39,7 @@ from retrieval.ids import ProjectId, SourceId, StoreId, new_key_id, new_project_
 from retrieval.ledger import Ledger
 from retrieval.resources import Resources, open_resources
 from retrieval.tallies import Tallies
+from tests.support.wire import alooks_at_answer, looks_at_answer
 from workers.import_waiting import import_waiting
 from workers.pipeline import index_waiting
 from workers.presence import Pulse
@@ -52,6 +53,14 @@ OTHER_KEY = "sk-carrel-tests-of-another-project"
 READ_ONLY_KEY = "sk-carrel-tests-that-may-only-read"
 ALL_SCOPES = (Scope.READ, Scope.WRITE, Scope.ADMIN)
 START_SECONDS = 30.0
+
+
+class _Looking(openai.DefaultHttpxClient):
+    """Closed when nobody holds it any more, as the SDK's own is."""
+
+    def __del__(self) -> None:
+        if not self.is_closed:
+            self.close()
 
 
 class Worker:
@@ -129,10 +138,14 @@ class Server:
     other_project: ProjectId
 
     def client(self, key: str = KEY, **options: object) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, **options)  # type: ignore[arg-type]  # keyword arguments of many types
+        """Every answer is compared with the published description."""
+        http = _Looking(event_hooks={"response": [looks_at_answer]})
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, http_client=http, **options)  # type: ignore[arg-type]  # keyword arguments of many types
 
     def async_client(self, key: str = KEY) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0)
+        """To be closed by whoever asked for it."""
+        http = openai.DefaultAsyncHttpxClient(event_hooks={"response": [alooks_at_answer]})
+        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, http_client=http)
 
     def new_key(self, limits: Allowed | None = None, *, key_limits: Allowed | None = None) -> str:
         """A key of a project of its own, for tests that count what there is."""
@@ -154,7 +167,8 @@ class Server:
     def http(self, key: str | None = KEY) -> httpx.Client:
         """Raw requests, for what no SDK would send."""
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+        hooks = {"response": [looks_at_answer]}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, event_hooks=hooks)
 
 
 def settings_for(folder: Path, more: Mapping[str, str] | None = None) -> Settings:

@@ -41,6 +41,7 @@ def create_file_batch(
             return FileBatchObject.of(batch).model_dump()
 
         done = once(tx, wanted(request, caller, body.model_dump_json()), now, act)
+    request.state.facts["batch_id"] = done.answer["id"]
     waiting = done.answer["file_counts"]["in_progress"]
     if waiting and not done.again:
         service.doorbell.ring(store, bulk=waiting > 1)

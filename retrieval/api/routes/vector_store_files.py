@@ -59,6 +59,7 @@ def attach_file(
             return VectorStoreFileObject.of(tx.store_files.attach(caller.project, store, wish, now)).model_dump()
 
         done = once(tx, wanted(request, caller, body.model_dump_json()), now, act)
+    request.state.facts["file_id"] = done.answer["id"]
     waits = done.answer["status"] == FileStatus.IN_PROGRESS
     if waits and not done.again:
         service.doorbell.ring(store)

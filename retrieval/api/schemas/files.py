@@ -27,8 +27,8 @@ class FileObject(BaseModel):
     filename: str
     purpose: str
     status: Literal["processed"] = "processed"  # the SDKs' helpers wait for it; bytes are durable before any answer
-    expires_at: int | None = None
-    status_details: str | None = None
+    # The published description knows no null here: without an end the key is absent.
+    expires_at: int | None = Field(default=None, exclude_if=lambda moment: moment is None)
 
     @classmethod
     def of(cls, row: FileRow) -> "FileObject":
