@@ -47,7 +47,11 @@ class Embedders:
         """The model behind a name or an alias."""
         name = self._aliases.get(asked, asked)
         if name not in self._configs:
-            raise NotFound(f"The model '{asked}' does not exist.", param="model", code="model_not_found")
+            raise NotFound(
+                f"The model '{asked}' does not exist: 'GET /v1/models' lists those that do.",
+                param="model",
+                code="model_not_found",
+            )
         return name
 
     def get(self, name: str) -> Embedder:

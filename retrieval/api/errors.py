@@ -146,12 +146,15 @@ def http_answer(error: HTTPException, method: str, path: str) -> Response:
     if error.status_code == 404:
         return error_answer(404, f"Unknown request URL: {method} {path}. Please check the URL for typos.")
     if error.status_code == 405:
-        answer = error_answer(405, f"Not allowed to {method} on {path}.", code="method_not_supported")
         allowed = (error.headers or {}).get("Allow")
+        instead = f" Use {allowed}." if allowed else ""
+        answer = error_answer(405, f"Not allowed to {method} on {path}.{instead}", code="method_not_supported")
         if allowed:
             answer.headers["allow"] = allowed
         return answer
     status = 400 if error.status_code in {409, 422} else error.status_code
+    if isinstance(error.__cause__, UnicodeDecodeError):
+        return error_answer(status, "The request body is not valid JSON: it is not UTF-8.")
     return error_answer(status, str(error.detail), INVALID_REQUEST if status < 500 else SERVER_ERROR)
 
 

@@ -101,7 +101,11 @@ class _Reader:
             if self.file is not None:
                 raise InvalidInput(f"The form has more than one part '{self._file_field}'.", param=self._file_field)
             if "filename" not in names:
-                raise InvalidInput(f"'{self._file_field}' must be a file.", param=self._file_field, code="invalid_type")
+                raise InvalidInput(
+                    f"'{self._file_field}' must be a file: give its part a filename.",
+                    param=self._file_field,
+                    code="invalid_type",
+                )
             self._part.is_file = True
             kind = self._part.headers.get("content-type", "application/octet-stream")
             self.file = FilePart(names["filename"], kind)

@@ -24,6 +24,7 @@ MISSING, UNKNOWN, TYPE, VALUE = "missing_required_parameter", "unknown_parameter
 BELOW, ABOVE = "integer_below_min_value", "integer_above_max_value"
 LONG, MANY, EMPTY, NOTHING = "string_above_max_length", "array_above_max_length", "empty_array", "empty_string"
 PAIRS = "object_above_max_properties"
+EMBED = "/v1/embeddings"
 ABSENT_FILE = "file-000000000000000000000000"
 
 
@@ -199,6 +200,30 @@ BODIES: list[tuple[str, object, str | None, str | None]] = [
     (CHUNKS, {"limit": 101}, ABOVE, "limit"),
     (CHUNKS, {"after": "chunk"}, VALUE, "after"),
     (CHUNKS, {"query": "a"}, UNKNOWN, "query"),
+    # embeddings
+    (EMBED, {}, MISSING, "input"),
+    (EMBED, {"input": "x"}, MISSING, "model"),
+    (EMBED, {"model": "hashed", "input": ""}, NOTHING, "input"),
+    (EMBED, {"model": "hashed", "input": 5}, TYPE, "input"),
+    (EMBED, {"model": "hashed", "input": None}, TYPE, "input"),
+    (EMBED, {"model": "hashed", "input": [None]}, TYPE, "input[0]"),
+    (EMBED, {"model": "hashed", "input": []}, EMPTY, "input"),
+    (EMBED, {"model": "hashed", "input": ["a", ""]}, NOTHING, "input[1]"),
+    (EMBED, {"model": "hashed", "input": ["a", 5]}, TYPE, "input[1]"),
+    (EMBED, {"model": "hashed", "input": ["\ud800"]}, VALUE, "input[0]"),
+    (EMBED, {"model": "hashed", "input": ["a"] * 4097}, MANY, "input"),
+    (EMBED, {"model": "hashed", "input": [5, "a"]}, TYPE, "input[1]"),
+    (EMBED, {"model": "hashed", "input": [True]}, TYPE, "input[0]"),
+    (EMBED, {"model": "hashed", "input": [1.5]}, TYPE, "input[0]"),
+    (EMBED, {"model": "hashed", "input": [-1]}, BELOW, "input[0]"),
+    (EMBED, {"model": "hashed", "input": [10**9]}, VALUE, "input"),
+    (EMBED, {"model": "hashed", "input": [1] * 8193}, MANY, "input"),
+    (EMBED, {"model": "hashed", "input": [[1], []]}, EMPTY, "input[1]"),
+    (EMBED, {"model": "hashed", "input": [[1], "a"]}, TYPE, "input[1]"),
+    (EMBED, {"model": "hashed", "input": [[1, "a"]]}, TYPE, "input[0][1]"),
+    (EMBED, {"model": "hashed", "input": "x", "encoding_format": "hex"}, VALUE, "encoding_format"),
+    (EMBED, {"model": "hashed", "input": "x", "dimensions": 0}, BELOW, "dimensions"),
+    (EMBED, {"model": "hashed", "input": "x", "dimensions": 385}, ABOVE, "dimensions"),
     # not objects
     (STORES, [], TYPE, None),
     (STORES, "x", TYPE, None),

@@ -106,7 +106,9 @@ def complete_upload(upload_id: str, body: CompleteUpload, caller: Writer, servic
         )
     with resources.blobs.concatenate(caller.project, upload, chosen, most_bytes=MOST_UPLOAD_BYTES) as joined:
         if body.md5 is not None and body.md5.lower() != joined.facts.md5:
-            raise InvalidInput("The parts' md5 is not the one given.", param="md5", code="invalid_value")
+            raise InvalidInput(
+                f"'md5' is not that of the parts in this order: {joined.facts.md5}.", param="md5", code="invalid_value"
+            )
         facts = joined.finish()
     return _complete(row, facts, caller, service)
 

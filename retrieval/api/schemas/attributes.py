@@ -80,7 +80,7 @@ def _scalar(value: object, at: str) -> AttributeValue:
     except OverflowError:
         finite = False
     if not finite:
-        raise InvalidInput(f"'{at}' is a number out of range.", param=at, code="invalid_value")
+        raise InvalidInput(f"'{at}' must be a number that a double can hold.", param=at, code="invalid_value")
     return value
 
 
