@@ -2,8 +2,9 @@
 
     python -m benchmarks ingest [PART …] [--files 10000] [--provider hashed|local] [--tokens 5000000]
 
-`latency`, `bulk` and `peers` run a whole service (HTTP, doorbells, worker processes). `inline` and `long` run the code
-of the workers in this process, with its parsing children: how full calls are, and where the time goes.
+`latency`, `bulk` and `peers` run a whole service (HTTP, doorbells, worker processes). `inline` runs the code of the
+workers in this process, with its parsing children: how full calls are, and where the time goes. `long` does both: what
+a document of millions of tokens takes, and what is embedded again when its worker is killed at nine tenths.
 """
 
 import argparse
@@ -13,9 +14,9 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks import _whole_ingest
+from benchmarks import _long_document, _whole_ingest
 from benchmarks._library import Library
-from benchmarks._whole_ingest import prose, small_file
+from benchmarks._whole_ingest import small_file
 from benchmarks.figure import Figure
 from ingest.embedding import CacheConfig, Embedded, Embedder, EmbedderConfig, ModelSpec, Purpose, open_embedder
 from retrieval.catalog.rows import FileStatus
@@ -27,21 +28,18 @@ PARTS = ("latency", "bulk", "inline", "long", "peers")
 
 
 class Counted:
-    """Notes how many texts each call had, and the time in it; may give up in the middle, as a killed worker would."""
+    """Notes how many texts each call had, and the time in it."""
 
     def __init__(self, inner: Embedder) -> None:
         self._inner = inner
         self.calls: list[int] = []
         self.seconds = 0.0
-        self.stop_after = 1 << 60
 
     @property
     def spec(self) -> ModelSpec:
         return self._inner.spec
 
     def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embedded:
-        if sum(self.calls) >= self.stop_after:
-            raise KeyboardInterrupt
         begun = time.perf_counter()
         made = self._inner.embed(texts, purpose=purpose)
         self.seconds += time.perf_counter() - begun
@@ -73,7 +71,8 @@ def run(arguments: list[str]) -> Iterable[Figure]:
         elif part == "inline":
             yield from _bulk(given.files, given.provider, given.seed)
         elif part == "long":
-            yield from _long(given.tokens, given.seed)
+            yield from _long_document.undisturbed(given.tokens, given.seed, _embedder("hashed"))
+            yield from _long_document.killed(given.tokens, given.seed)
         else:
             yield from _whole_ingest.peers(given.peer_files, given.seed)
 
@@ -121,30 +120,6 @@ def _completed(library: Library, store: StoreId, files: Sequence[FileId]) -> int
     with library.catalog.reading() as tx:
         rows = [tx.store_files.get(library.project, store, file) for file in files]
     return sum(row.status is FileStatus.COMPLETED for row in rows)
-
-
-def _long(tokens: int, seed: int) -> Iterable[Figure]:
-    chance = random.Random(seed)
-    embedder = _embedder("hashed")
-    words = int(tokens * 0.6)
-    text = "\n\n".join(f"Section {at}. {prose(chance, 150)}." for at in range(words // 150))
-    with Library(embedder) as library:
-        store = library.new_store()
-        file = library.upload("long.txt", text.encode())
-        library.attach(store, [file])
-        begun = time.perf_counter()
-        library.ingest(store)
-        seconds = time.perf_counter() - begun
-        done = _completed(library, store, [file])
-        with library.catalog.reading() as tx:
-            chunks = sum(segment.rows for segment in tx.manifests.segments(store))
-            error = tx.store_files.get(library.project, store, file).last_error
-    if error is not None:
-        print(f"the long document failed: {error.message}")
-    yield Figure("long document", seconds, "s", f"{len(text):,} characters, {chunks:,} chunks", met=done == 1)
-    yield _memory("memory, with the long document")
-    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    yield Figure("largest child", child, "MiB", target="under 1,536", met=child < 1536)
 
 
 def _memory(name: str) -> Figure:

@@ -33,6 +33,7 @@ from workers.telling import Teller, timed
 from workers.verdicts import Fail, passes_by_itself, verdict, verdict_on_deaths
 
 MOST_FILES: Final = 2_048  # of one claim, however small the files
+PARTS_OF_ONE: Final = 10  # of a document that fills several calls; who is killed in a call loses what is in it
 
 log = logging.getLogger(__name__)
 
@@ -182,10 +183,10 @@ class Task:
         """In full calls; the last one, with `rest`, as it is. Publishes whenever a segment has come together."""
         while self._read and not self._resources.stopping():
             self._drop_lost()
-            parts = self._next_call()
-            count = sum(end - start for _, start, end in parts)
-            if not count or (count < self._size.call_chunks and not rest):
+            waiting = sum(len(one.chunks) - one.embedded for one in self._read)
+            if not waiting or (waiting < self._size.call_chunks and not rest):
                 return
+            parts = self._next_call()
             self._embed_parts(self._resources.embedder_of(self._model), parts)
             self._sort_out()
             if sum(len(one.chunks) for one in self._done) >= self._size.segment_chunks:
@@ -201,10 +202,14 @@ class Task:
         for one in self._read:
             if room <= 0:
                 break
-            end = min(len(one.chunks), one.embedded + room)
+            end = min(len(one.chunks), one.embedded + min(room, self._most_of(one)))
             parts.append((one, one.embedded, end))
             room -= end - one.embedded
         return parts
+
+    def _most_of(self, one: InHand) -> int:
+        call, chunks = self._size.call_chunks, len(one.chunks)
+        return call if chunks <= call else max(1, call // 2, chunks // PARTS_OF_ONE)
 
     def _embed_parts(self, embedder: Embedder, parts: Sequence[tuple[InHand, int, int]]) -> None:
         owned = [(one, chunk.text_to_embed) for one, start, end in parts for chunk in one.chunks[start:end]]

@@ -65,6 +65,18 @@ def test_a_document_of_many_calls_is_published_whole(shop: Workshop) -> None:
     assert shop.live_rows(store) == sum(shop.embedder.calls)
 
 
+def test_no_call_holds_much_of_a_document_that_fills_several(shop: Workshop) -> None:
+    """Issue 5: whoever is killed in a call has it embedded again; of a long document that is to be little."""
+    store = shop.new_store()
+    text = "\n\n".join(f"# Part {n}\n\n" + f"Sentence {n} of a long book. " * 60 for n in range(40))
+    files = shop.attach(store, [text.encode(), b"# A page\n\nof its own"], "book.md")
+    index_waiting(store, shop.resources, ClaimSize(call_chunks=24))
+    assert shop.statuses(store, files) == [DONE] * 2
+    chunks = sum(shop.embedder.calls)
+    assert chunks > 24 * 1.5
+    assert max(shop.embedder.calls) <= 13, "half a call of the book, and the page"
+
+
 def test_a_document_that_cannot_be_read_fails_alone(shop: Workshop) -> None:
     store = shop.new_store()
     bad, good = *shop.attach(store, [b"%PDF-1.7 but no more"], "a.pdf"), *shop.attach(store, pages(1))
