@@ -4,14 +4,15 @@ import atexit
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Final, TypeVar
 
 import openai
+import psutil
 from openai.types import VectorStoreSearchResponse
 
 from benchmarks._faults.leftovers import after_sweep
@@ -44,6 +45,17 @@ def name_of(number: int) -> str:
 
 def p95(values: list[float]) -> float:
     return sorted(values)[int(0.95 * (len(values) - 1))]
+
+
+def worked(processes: Iterable[int]) -> float:
+    """Seconds of a processor that these have had since they began; moments drawn in them fall as densely into work on
+    a busy machine as on an idle one, where moments on the clock would let nothing be done between two kills."""
+    seconds = 0.0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            times = psutil.Process(process).cpu_times()
+            seconds += times.user + times.system
+    return seconds
 
 
 class Run:
@@ -104,6 +116,11 @@ class Run:
         while (found := self.progress(store))[2] and time.monotonic() < until:
             pause(0.2)
         return found
+
+    def until_worked(self, processes: Sequence[int], seconds: float) -> None:
+        """Until these have had so much of a processor, or nothing is left to do."""
+        while worked(processes) < seconds and self.progress(self.stores[-1])[2]:
+            pause(0.05)
 
     def meanwhile(self, times: int, act: Callable[[int], bool | None]) -> int:
         """Act at random moments of ingestion; whenever all has settled, everything goes into another store. Acts that
