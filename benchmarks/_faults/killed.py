@@ -22,7 +22,8 @@ LIFE_SECONDS: Final = 1.4  # of a processor, at most, for one that is born with 
 LIVES_SECONDS: Final = (2.0, 9.0)  # the same for all workers of a cold start together
 LONG_LINES: Final = 45_000  # of a file that has more chunks than a segment needs to get vector codes
 LATEST_CALL: Final = 4  # of a point at which a worker dies
-REACH_SECONDS: Final = 30  # a point that is not reached by then, with upkeep each second, is not reached
+LATEST_OF_FEW: Final = dict.fromkeys(("create", "rename", "make_folder"), 1)  # no worker of one store does them more
+REACH_SECONDS: Final = 120  # a point that is not reached by then, with upkeep each second, is not reached
 
 
 def workers_killed(size: Size, chance: random.Random) -> Iterator[Figure]:
@@ -87,7 +88,8 @@ def killed_at_points(size: Size, chance: random.Random) -> Iterator[Figure]:
         reached = dict.fromkeys(POINTS, 0)
         for _ in range(size.times):
             for point in POINTS:
-                reached[point] += _die(run, whole, point, chance.randint(1, LATEST_CALL)) or _die(run, whole, point, 1)
+                at = chance.randint(1, LATEST_OF_FEW.get(point, LATEST_CALL))
+                reached[point] += _die(run, whole, point, at) or _die(run, whole, point, 1)
             whole.begin_worker("sound")
             for store in run.stores:
                 run.until_settled(store)

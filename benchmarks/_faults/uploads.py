@@ -4,6 +4,7 @@ import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Final
 
@@ -16,6 +17,7 @@ from tests.support.whole import KEY, pause
 
 HANDS: Final = 4  # clients of each kind
 LARGEST_BYTES: Final = 3 << 20
+JOIN_SECONDS: Final = 120
 
 Act = Callable[[openai.OpenAI, random.Random], None]
 
@@ -26,19 +28,30 @@ class Hands:
     def __init__(self, whole: Parts, chance: random.Random) -> None:
         self._whole = whole
         self._seeds = [chance.randrange(1 << 32) for _ in range(3 * HANDS)]
-        self.stop = threading.Event()
+        self._stop = threading.Event()
         self.kept: dict[str, bytes] = {}  # file id -> sha256
         self.vanished = 0
         self._lock = threading.Lock()  # guards both
         kinds = (self._upload, self._upload_in_parts, self._vanish)
-        self.threads = [
+        self._threads = [
             threading.Thread(target=self._work, args=(kinds[number % 3], random.Random(seed)))
             for number, seed in enumerate(self._seeds)
         ]
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for thread in self._threads:
+                thread.join(JOIN_SECONDS)
+
     def _work(self, act: Act, chance: random.Random) -> None:
         client = self._whole.client().with_options(max_retries=0)
-        while not self.stop.is_set():
+        while not self._stop.is_set():
             try:
                 act(client, chance)
             except (openai.APIConnectionError, openai.InternalServerError, openai.NotFoundError, OSError):
@@ -87,17 +100,13 @@ def uploads_cut(size: Size, chance: random.Random) -> Iterator[Figure]:
     with parts(workers=1) as whole:
         run = Run(whole, chance, size.documents)
         hands = Hands(whole, chance)
-        for thread in hands.threads:
-            thread.start()
         killed = 0
-        for _ in range(size.times):
-            pause(chance.uniform(0.1, 1.0))
-            killed += whole.kill("api")
-            whole.begin("api", "api")
-            whole.until_ready()
-        hands.stop.set()
-        for thread in hands.threads:
-            thread.join(60)
+        with hands.at_work():
+            for _ in range(size.times):
+                pause(chance.uniform(0.1, 1.0))
+                killed += whole.kill("api")
+                whole.begin("api", "api")
+                whole.until_ready()
         lost = sum(
             sha256(run.client.files.content(file).read()).digest() != content for file, content in hands.kept.items()
         )

