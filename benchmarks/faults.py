@@ -1,9 +1,10 @@
 """Faults against a running service: what is disturbed, how often, and what is lost by it: nothing, or a figure says so.
 
     python -m benchmarks faults [F1 F2 F3 F5 F6 F7 F10 F11 F12 F13 F18] [--full] [--documents N] [--times N] [--seed 1]
+                              [--bucket]
 
 Each fault has a service of its own. What a document says is its own, so a search for it finds it once or tells on us;
-at the end the folder must hold what the catalog names, no more and no less. `--full` takes the sizes of the issue.
+at the end the storage must hold what the catalog names, no more and no less. `--full` takes the sizes of the issue.
 """
 
 import argparse
@@ -44,6 +45,8 @@ FAULTS: Final = {
     "F18": Fault(uploads_cut, Size(0, 4), Size(0, 50)),
 }
 
+IN_A_BUCKET: Final = ("F1", "F13", "F18")
+
 
 def run(arguments: list[str]) -> Iterable[Figure]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks faults")
@@ -52,11 +55,14 @@ def run(arguments: list[str]) -> Iterable[Figure]:
     parser.add_argument("--documents", type=int)
     parser.add_argument("--times", type=int, help="kills, restarts, rounds or interleavings")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bucket", action="store_true", help=f"objects in a bucket: {', '.join(IN_A_BUCKET)}")
     given = parser.parse_args(arguments)
     for name in given.faults:
         if name not in FAULTS:
             parser.error(f"there is no fault {name}; there are {', '.join(FAULTS)}")
-        size = FAULTS[name].full if given.full else FAULTS[name].short
+        if given.bucket and name not in IN_A_BUCKET:
+            parser.error(f"{name} does not run over a bucket; {', '.join(IN_A_BUCKET)} do")
+        size = replace(FAULTS[name].full if given.full else FAULTS[name].short, bucket=given.bucket)
         if given.documents is not None:
             size = replace(size, documents=given.documents)
         if given.times is not None:

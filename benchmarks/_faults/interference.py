@@ -85,7 +85,7 @@ DEEDS: Final[dict[str, Callable[[Scene], None]]] = {
 
 def interfered(size: Size, chance: random.Random) -> Iterator[Figure]:
     plans = [(chance.choice(list(DEEDS)), chance.uniform(0, LONGEST_SECONDS)) for _ in range(size.times)]
-    with parts(workers=WORKERS) as whole:
+    with parts(workers=WORKERS, bucket=size.bucket) as whole:
         run = Run(whole, chance, size.documents)
 
         def one(number: int) -> Counter[str]:

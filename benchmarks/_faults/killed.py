@@ -27,7 +27,7 @@ REACH_SECONDS: Final = 120  # a point that is not reached by then, with upkeep e
 
 
 def workers_killed(size: Size, chance: random.Random) -> Iterator[Figure]:
-    with FakeUpstream() as upstream, parts(asking(upstream), workers=WORKERS) as whole:
+    with FakeUpstream() as upstream, parts(asking(upstream), workers=WORKERS, bucket=size.bucket) as whole:
         run = Run(whole, chance, size.documents)
 
         def kill(_: int) -> bool:

@@ -1,23 +1,27 @@
 """What an installation holds after everything has settled and been swept: exactly the objects that its catalog names.
 
-The service must have ended. The names are read by plain SQL, so that a sweeper that errs is not its own judge.
+The service must have ended. The names are read by plain SQL, so that a sweeper that errs is not its own judge. What a
+bucket keeps of an upload in parts that was cut off does not show in its list, and is a day's sweep's.
 """
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from sqlalchemy import create_engine, text
 
+from configs.settings import load_settings
 from retrieval.catalog.rows import SegmentRow
 from retrieval.catalog.transaction import Catalog
 from retrieval.errors import StorageError
 from retrieval.ids import SegmentId, StoreId
 from retrieval.index.files import codebook_name, codes_name
+from retrieval.resources import catalog_url, open_storage
 from retrieval.segments.layout import segment_name
 from retrieval.segments.reader import open_stored
 from retrieval.storage.directory import INCOMING, Directory
+from retrieval.storage.objects import Storage
 from workers.sweeping import Grace, expire, sweep_removed, sweep_unknown
 
 NO_GRACE: Final = Grace(0, 0, 0)
@@ -34,10 +38,11 @@ class Left:
     corrupt: int  # segments whose bytes differ from their checksums, and pages of SQLite that are damaged
 
 
-def after_sweep(folder: Path, environment: Mapping[str, str]) -> Left:
-    url = environment.get("CARREL_CATALOG_URL", f"sqlite:///{folder.absolute()}/catalog.db")
-    storage = Directory(folder / "objects")
-    with Catalog.open(url) as catalog:
+def after_sweep(variables: Mapping[str, str]) -> Left:
+    """`variables`: the environment in which the service ran."""
+    settings = load_settings(variables)
+    url = catalog_url(settings)
+    with Catalog.open(url) as catalog, closing(open_storage(settings)) as storage:
         swept = 0
         for _ in range(ROUNDS):
             now = catalog.now() + 2
@@ -47,9 +52,13 @@ def after_sweep(folder: Path, environment: Mapping[str, str]) -> Left:
             swept += storage.sweep()
         with catalog.reading() as tx:
             untruths = len(tx.untruths())
-    named, found = _named(url), {stored.name for stored in storage.list()}
-    drafts = sum(1 for _ in (storage.root / INCOMING).iterdir())
-    return Left(swept, len(found - named), len(named - found), drafts, untruths, _corrupt(url, storage))
+        named, found = _named(url), {stored.name for stored in storage.list()}
+        unnamed, missing = len(found - named), len(named - found)
+        return Left(swept, unnamed, missing, _drafts(storage), untruths, _corrupt(url, storage))
+
+
+def _drafts(storage: Storage) -> int:
+    return sum(1 for _ in (storage.root / INCOMING).iterdir()) if isinstance(storage, Directory) else 0
 
 
 def _named(url: str) -> set[str]:
@@ -68,7 +77,7 @@ def _named(url: str) -> set[str]:
     return named
 
 
-def _corrupt(url: str, storage: Directory) -> int:
+def _corrupt(url: str, storage: Storage) -> int:
     corrupt = 0
     with Catalog.open(url) as catalog:
         after, stores = "", list[StoreId]()
@@ -89,7 +98,7 @@ def _corrupt(url: str, storage: Directory) -> int:
     return corrupt
 
 
-def _whole(storage: Directory, row: SegmentRow) -> bool:
+def _whole(storage: Storage, row: SegmentRow) -> bool:
     try:
         with open_stored(storage, row) as segment:
             segment.verify_all()

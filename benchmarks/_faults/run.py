@@ -5,7 +5,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from openai.types import VectorStoreSearchResponse
 from benchmarks._faults.leftovers import after_sweep
 from benchmarks.figure import Figure
 from tests.support.nursery import Nursery, Parts
+from tests.support.s3 import S3Server, running_s3
 from tests.support.upstream import FakeUpstream
 from tests.support.whole import Whole, installed, pause
 
@@ -31,6 +32,7 @@ SAMPLE: Final = 200  # documents searched for
 class Size:
     documents: int
     times: int  # kills, restarts, rounds or interleavings: whatever the fault repeats
+    bucket: bool = False  # objects lie in one instead of a folder
 
 
 def none(name: str, found: int, unit: str, against: str = "") -> Figure:
@@ -174,7 +176,7 @@ class Run:
 def remains(whole: Whole, fault: str) -> Iterator[Figure]:
     """End the service, sweep without grace, and compare what lies there with what the catalog names."""
     whole.stop()
-    left = after_sweep(whole.folder, whole.environment)
+    left = after_sweep(whole.variables())
     yield none(f"{fault} left over", left.unnamed + left.drafts, "objects", f"after a sweep that took {left.swept}")
     yield none(f"{fault} missing", left.missing, "objects", "that rows name")
     yield none(f"{fault} damaged", left.corrupt + left.untruths, "segments, pages and counts")
@@ -207,16 +209,29 @@ def parts(
     workers: int = 2,
     folder: Path | None = None,
     clock: Path | None = None,
+    bucket: bool = False,
 ) -> Iterator[Parts]:
     """The same in parts that are killed and started one by one."""
-    with tempfile.TemporaryDirectory(prefix="carrel-faults-") as made:
+    with ExitStack() as stack:
+        made = stack.enter_context(tempfile.TemporaryDirectory(prefix="carrel-faults-"))
+        more = _in_a_bucket(stack.enter_context(running_s3())) if bucket else {}
         where = (folder or Path(made)) / "data"
-        whole = Parts(where, environment or {}, nursery=_nursery(), log=Path(made, "log"))
+        whole = Parts(where, {**(environment or {}), **more}, nursery=_nursery(), log=Path(made, "log"))
         try:
             whole.start(workers, clock)
             yield whole
         finally:
             whole.kill_all()
+
+
+def _in_a_bucket(server: S3Server) -> dict[str, str]:
+    address = server.new_address()
+    return {
+        "CARREL_STORAGE_URL": f"s3://{address.bucket}/{address.prefix}",
+        "CARREL_STORAGE_ENDPOINT": server.url,
+        "CARREL_STORAGE_ACCESS_KEY_ID": "key",
+        "CARREL_STORAGE_SECRET_ACCESS_KEY": "secret",
+    }
 
 
 def asking(upstream: FakeUpstream) -> dict[str, str]:

@@ -97,7 +97,7 @@ class Hands:
 
 
 def uploads_cut(size: Size, chance: random.Random) -> Iterator[Figure]:
-    with parts(workers=1) as whole:
+    with parts(workers=1, bucket=size.bucket) as whole:
         run = Run(whole, chance, size.documents)
         hands = Hands(whole, chance)
         killed = 0
