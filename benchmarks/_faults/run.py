@@ -26,6 +26,7 @@ Answer = TypeVar("Answer")
 
 SETTLE_SECONDS: Final = 900
 SAMPLE: Final = 200  # documents searched for
+ONE_CHILD: Final = {"CARREL_PARSING_CHILDREN": "1"}  # of each worker: of those there are several, and each start counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Run:
         self.files: list[str] = []
         self.stores: list[str] = []
         self.beside: dict[str, int] = {}  # files of a store that are none of the documents
+        self._wording = 0
 
     @cached_property
     def client(self) -> openai.OpenAI:
@@ -84,6 +86,11 @@ class Run:
             self.insist(lambda: self.client.vector_stores.file_batches.create(store, file_ids=some))  # noqa: B023 - called at once
         self.stores.append(store)
         return store
+
+    def reword(self) -> None:
+        """From the next store on, documents of the same names say something else: no vector of theirs is known yet."""
+        self.files.clear()
+        self._wording += 1
 
     def upload(self, name: str, content: bytes) -> str:
         return self.client.files.create(file=(name, content), purpose="assistants").id
@@ -103,7 +110,7 @@ class Run:
         parts = self.chance.choice((1, 1, 1, 3, 10))
         text = "\n\n".join(
             f"# Part {part} of {number}\n\n"
-            + " ".join(f"Sentence {at} of part {part} of {number}." for at in range(90))
+            + " ".join(f"Sentence {at} of part {part} of {number} by {self._wording}." for at in range(90))
             for part in range(parts)
         )
         return f"Document {number} is called {name_of(number)}.\n\n{text}".encode()
@@ -216,7 +223,7 @@ def parts(
         made = stack.enter_context(tempfile.TemporaryDirectory(prefix="carrel-faults-"))
         more = _in_a_bucket(stack.enter_context(running_s3())) if bucket else {}
         where = (folder or Path(made)) / "data"
-        whole = Parts(where, {**(environment or {}), **more}, nursery=_nursery(), log=Path(made, "log"))
+        whole = Parts(where, {**ONE_CHILD, **(environment or {}), **more}, nursery=_nursery(), log=Path(made, "log"))
         try:
             whole.start(workers, clock)
             yield whole

@@ -76,8 +76,10 @@ class Hands:
         assert done.file is not None
         self._keep(done.file.id, content)
 
-    def _vanish(self, _: openai.OpenAI, chance: random.Random) -> None:
-        """Says how much will come, sends some of it, and hangs up."""
+    def _vanish(self, client: openai.OpenAI, chance: random.Random) -> None:
+        """Says how much will come, sends some of it, and hangs up. What it asks first comes after what it sent the time
+        before: so it never sends more quickly than the service reads."""
+        client.models.list()
         size = chance.randrange(1000, LARGEST_BYTES)
         head = (
             f"POST /v1/files HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: {size}\r\n"

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -33,6 +34,7 @@ class Nursery:
             env=environment,
             text=True,
         )
+        self._lock = threading.Lock()  # guards the pipe: an answer belongs to the order before it
 
     def bear(
         self,
@@ -47,9 +49,10 @@ class Nursery:
         assert self._process.stdout is not None
         order = {"words": list(words), "variables": dict(variables), "log": str(log), "cut": cut}
         order["clock"] = None if clock is None else str(clock)
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        with self._lock:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            return int(self._process.stdout.readline())
 
     def close(self) -> None:
         assert self._process.stdin is not None
