@@ -10,7 +10,7 @@ from typing import Final
 
 import openai
 
-from benchmarks._faults.run import Run, Size, none, parts, remains
+from benchmarks._faults.run import Run, Size, none, parts, remains, worked
 from benchmarks.figure import Figure
 from tests.support.nursery import Parts
 from tests.support.whole import KEY, pause
@@ -18,6 +18,7 @@ from tests.support.whole import KEY, pause
 HANDS: Final = 4  # clients of each kind
 LARGEST_BYTES: Final = 3 << 20
 JOIN_SECONDS: Final = 120
+MOST_SECONDS: Final = 0.8  # of a processor, for an API that is ready, until it is killed
 
 Act = Callable[[openai.OpenAI, random.Random], None]
 
@@ -105,7 +106,9 @@ def uploads_cut(size: Size, chance: random.Random) -> Iterator[Figure]:
         killed = 0
         with hands.at_work():
             for _ in range(size.times):
-                pause(chance.uniform(0.1, 1.0))
+                until = worked([whole.born["api"]]) + chance.uniform(0.05, MOST_SECONDS)
+                while worked([whole.born["api"]]) < until:
+                    pause(0.02)
                 killed += whole.kill("api")
                 whole.begin("api", "api")
                 whole.until_ready()
