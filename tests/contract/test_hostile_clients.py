@@ -49,7 +49,7 @@ def left(server: Server, folder: Path) -> list[str]:
             target = str(descriptor.readlink())
             if target.startswith(f"{objects}/"):
                 found.append(target)
-    served = [one for one in psutil.Process().net_connections("tcp") if one.laddr and one.laddr.port == port]
+    served = [one for one in psutil.Process().net_connections("tcp") if one.laddr.port == port]
     return found + [str(one) for one in served if one.status != psutil.CONN_LISTEN]
 
 

@@ -21,6 +21,7 @@ def test_retention_in_the_metadata_is_the_stores_expiry(server: Server) -> None:
     client = server.client()
     store = client.vector_stores.create(metadata={"retention": "30d", "team": "a"})
     assert days_of(store) == 30
+    assert store.last_active_at is not None
     assert store.expires_at == store.last_active_at + 30 * DAY
     assert store.metadata == {"retention": "30d", "team": "a"}
     changed = client.vector_stores.update(store.id, metadata={"retention": "7d"})
@@ -123,7 +124,13 @@ def test_a_filter_must_be_said_and_rightly(server: Server) -> None:
     store, _ = filled(server, client)
     with server.http(client.api_key) as http:
         path = f"/v1/vector_stores/{store}/files/delete"
-        for body in ({}, {"filters": None}, {"filters": {}}, {"filters": {"type": "eq", "key": "a"}}):
+        bodies: list[dict[str, object]] = [
+            {},
+            {"filters": None},
+            {"filters": {}},
+            {"filters": {"type": "eq", "key": "a"}},
+        ]
+        for body in bodies:
             assert http.post(path, json=body).status_code == 400
     assert client.vector_stores.retrieve(store).file_counts.total == 4
     body = {"filters": {"type": "gte", "key": "year", "value": 0}}

@@ -67,7 +67,7 @@ auto_limits = st.sampled_from([ChunkLimits(), ChunkLimits("auto", 100)])
 @st.composite
 def documents(draw: st.DrawFn) -> Document:
     """Blocks as a parser makes them: in order, apart, covering whatever is not white space."""
-    text, blocks = "", []
+    text, blocks = "", list[Block]()
     for kind in draw(st.lists(st.sampled_from(BlockKind), max_size=14)):
         body = (draw(texts) * draw(st.integers(1, 60))).strip()
         text += draw(st.sampled_from(["", "\n", "\n\n", "  \n\t"]))

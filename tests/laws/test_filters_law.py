@@ -1,5 +1,7 @@
 """Filters over columns decide as a plain reading of the grammar does, whatever the history of the columns."""
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +17,8 @@ STEPS = st.lists(st.tuples(st.integers(0, 12), ATTRIBUTES, st.booleans()), max_s
 @settings(deadline=None, max_examples=300)
 @given(steps=STEPS, filters=st.lists(FILTERS, min_size=1, max_size=3), cuts=st.lists(st.integers(1, 6), max_size=8))
 def test_a_filter_decides_as_its_plain_reading(steps: list, filters: list, cuts: list[int]) -> None:  # type: ignore[type-arg]
-    table, model, versions = Documents.none(), {}, []
+    table, versions = Documents.none(), []
+    model: dict[int, Any] = {}
     waiting = list(steps)
     while waiting:
         size = cuts.pop() if cuts else 3

@@ -289,7 +289,8 @@ class StoreMachine(RuleBasedStateMachine):
         assert [hit.score for hit in hits] == pytest.approx(best, abs=CLOSE)
         for hit in hits:
             score, text = truth[hit.file_id, hit.ordinal]
-            assert (hit.score, hit.text) == (pytest.approx(score, abs=CLOSE), text)
+            assert hit.score == pytest.approx(score, abs=CLOSE)
+            assert hit.text == text
             assert hit.attributes == expected[hit.file_id].attributes
             assert hit.filename == expected[hit.file_id].book.filename
 

@@ -9,8 +9,11 @@ HEADING, PARAGRAPH, LIST_ITEM = BlockKind.HEADING, BlockKind.PARAGRAPH, BlockKin
 TABLE_ROW, CODE, NOTES = BlockKind.TABLE_ROW, BlockKind.CODE, BlockKind.NOTES
 
 
+Part = tuple[BlockKind, str] | tuple[BlockKind, str, Block]
+
+
 def document(
-    parts: Iterable[tuple[BlockKind, str] | tuple[BlockKind, str, Block]],
+    parts: Iterable[Part],
     *,
     title: str = "",
     place_kind: PlaceKind | None = None,

@@ -169,8 +169,8 @@ def test_two_stores_of_one_name_are_told_apart_by_id(environment: Mapping[str, s
 
 
 def test_mistakes_end_in_a_sentence_and_a_code(environment: Mapping[str, str], whole: Whole) -> None:
-    nobody = environment | {"CARREL_URL": "http://127.0.0.1:9"}
-    wrong_key = environment | {"OPENAI_API_KEY": "sk-wrong"}
+    nobody = dict(environment) | {"CARREL_URL": "http://127.0.0.1:9"}
+    wrong_key = dict(environment) | {"OPENAI_API_KEY": "sk-wrong"}
     cases: list[tuple[tuple[str, ...], Mapping[str, str], int, str]] = [
         (("stores", "list"), nobody, 69, "carrel serve"),
         (("ingest", ".", "-s", "x"), nobody, 69, "carrel serve"),

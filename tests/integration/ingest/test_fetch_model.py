@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.embedding import fetch, model_folder
+from ingest.embedding import model_folder
 from ingest.embedding.fetch import fetch_model, main, place_model
 from ingest.embedding.model_folder import PublishedModel
 from ingest.errors import ModelMissing
@@ -106,7 +106,7 @@ def test_a_download_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.M
     sleeper = tmp_path / "python"
     sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
     sleeper.chmod(0o755)
-    monkeypatch.setattr(fetch.sys, "executable", str(sleeper))
+    monkeypatch.setattr("ingest.embedding.fetch.sys.executable", str(sleeper))
     with pytest.raises(ModelMissing, match=r"in 0\.2 s"):
         fetch_model("tiny", tmp_path / "models", most_seconds=0.2)
 

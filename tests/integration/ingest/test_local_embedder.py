@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ TEXTS = [
 ]
 
 
-def config(**changes: object) -> EmbedderConfig:
+def config(**changes: Any) -> EmbedderConfig:
     return dataclasses.replace(EmbedderConfig(folder=MODELS, threads=2, cache=NO_CACHE), **changes)
 
 

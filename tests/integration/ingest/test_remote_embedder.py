@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +30,10 @@ IMPATIENT = replace(QUICK, patience_seconds=0.4, query_patience_seconds=0.2)
 KEY = "sk-very-secret"
 
 
+def answered_with(reply: Reply, _asked: Asked) -> Reply:
+    return reply
+
+
 @pytest.fixture
 def upstream() -> Iterator[FakeUpstream]:
     with FakeUpstream() as running:
@@ -38,7 +44,7 @@ def upstream() -> Iterator[FakeUpstream]:
 def opened(upstream: FakeUpstream) -> Iterator[Callable[..., Embedder]]:
     embedders = list[Embedder]()
 
-    def open_one(limits: RemoteLimits = QUICK, **more: object) -> Embedder:
+    def open_one(limits: RemoteLimits = QUICK, **more: Any) -> Embedder:
         config = EmbedderConfig(
             provider="openai",
             model="text-embedding-3-small",
@@ -364,7 +370,7 @@ def test_neither_key_nor_text_is_ever_said(
         refusal(400, f"confidential words {KEY}"),
         Reply(body=b"confidential words"),
     ):
-        upstream.script = lambda asked, reply=reply: reply
+        upstream.script = partial(answered_with, reply)
         with pytest.raises((EmbedderUnavailable, EmbedderMisbehaved)) as caught:
             opened(IMPATIENT).embed(["confidential words"])
         said.append(str(caught.value))

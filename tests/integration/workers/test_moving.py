@@ -311,11 +311,16 @@ def with_header(archive: bytes, change: Any) -> bytes:
     return archive[: victim.offset] + block + archive[victim.offset + BLOCK :]
 
 
+def set_all(one: object, **values: object) -> None:
+    for name, value in values.items():
+        setattr(one, name, value)
+
+
 HEADERS = {
     "path traversal": lambda one: setattr(one, "name", "../../../etc/passwd"),
     "absolute path": lambda one: setattr(one, "name", "/etc/passwd"),
-    "symbolic link": lambda one: (setattr(one, "type", tarfile.SYMTYPE), setattr(one, "linkname", "/etc/passwd")),
-    "hard link": lambda one: (setattr(one, "type", tarfile.LNKTYPE), setattr(one, "linkname", "manifest.json")),
+    "symbolic link": lambda one: set_all(one, type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+    "hard link": lambda one: set_all(one, type=tarfile.LNKTYPE, linkname="manifest.json"),
     "device": lambda one: setattr(one, "type", tarfile.CHRTYPE),
     "folder": lambda one: setattr(one, "type", tarfile.DIRTYPE),
     "sparse file": lambda one: setattr(one, "type", tarfile.GNUTYPE_SPARSE),

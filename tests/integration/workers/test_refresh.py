@@ -15,10 +15,12 @@ from retrieval.catalog.source_rows import AskedBy, Outcome, RunStatus
 from retrieval.catalog.transaction import Catalog
 from retrieval.errors import LeaseLost, NotAllowedNow, NotFound
 from retrieval.ids import new_lease_token
+from retrieval.sources.selection import Selection
 from tests.support.mirror import Mirror, folder_wish, open_mirror
 from workers import refresh
 from workers.refresh import begin_due
 from workers.sources import directory
+from workers.sources.port import ItemUnreadable, Listed
 
 
 @pytest.fixture(scope="module")
@@ -290,25 +292,23 @@ def test_a_file_exchanged_for_a_link_after_listing_is_not_read(mirror: Mirror, t
     secret = tmp_path / "secret.md"
     secret.write_text("A secret.")
     mirror.write("deep/a.md", "Words...")
-    lister = directory.DirectoryLister(
-        mirror.root, refresh.open_lister(mirror.source().wish, mirror.parts.permits)._selection
-    )  # type: ignore[attr-defined]
-    [item] = [one for one in lister.items() if isinstance(one, directory.Listed)]
+    lister = directory.DirectoryLister(mirror.root, Selection([], []))
+    [item] = [one for one in lister.items() if isinstance(one, Listed)]
     (mirror.root / "deep/a.md").unlink()
     (mirror.root / "deep").rmdir()
     (mirror.root / "deep").symlink_to(tmp_path / "other")
     (tmp_path / "other").mkdir()
     (tmp_path / "other/a.md").write_text("A secret")
-    with pytest.raises(directory.ItemUnreadable):
+    with pytest.raises(ItemUnreadable):
         list(lister.read(item))
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror.write("a.md", "x" * (3 << 10))
     monkeypatch.setattr(directory, "PIECE_BYTES", 1 << 10)
-    real, times = directory.DirectoryLister.read, []
+    real, times = directory.DirectoryLister.read, list[int]()
 
-    def disturbed(self: directory.DirectoryLister, item: directory.Listed) -> Iterator[bytes]:
+    def disturbed(self: directory.DirectoryLister, item: Listed) -> Iterator[bytes]:
         for piece in real(self, item):
             if not times:
                 times.append(1)
@@ -326,7 +326,7 @@ def test_a_file_that_never_holds_still_is_left_to_the_next_run(mirror: Mirror, m
     mirror.write("b.md", "Calm words.")
     real, count = directory.DirectoryLister.read, iter(range(100))
 
-    def disturbed(self: directory.DirectoryLister, item: directory.Listed) -> Iterator[bytes]:
+    def disturbed(self: directory.DirectoryLister, item: Listed) -> Iterator[bytes]:
         for piece in real(self, item):
             if item.key == "a.md":
                 mirror.write("a.md", "More words. " * (1 + next(count)))

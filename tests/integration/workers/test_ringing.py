@@ -20,6 +20,9 @@ class Bell:
     def ring(self, store: StoreId, *, bulk: bool = False) -> None:
         self.rung.append((store, bulk))
 
+    def ring_for_imports(self) -> None:
+        raise AssertionError("no import waits")
+
     def waiting(self, queue: str) -> int:
         return self._waiting if queue == BULK else 0
 

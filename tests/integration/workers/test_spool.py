@@ -9,8 +9,10 @@ from queue import Empty
 from typing import Any
 
 import pytest
-from kombu import Consumer, Exchange, Queue
+from kombu.entity import Exchange, Queue
 from kombu.exceptions import ChannelError
+from kombu.message import Message
+from kombu.messaging import Consumer
 
 from retrieval.jobs import messenger
 
@@ -74,10 +76,15 @@ def test_a_doorbell_goes_through_it(spool: Path) -> None:
 
 
 def test_a_message_is_heard_however_soon_it_comes_after_another_or_after_none(spool: Path) -> None:
-    app, heard, most = messenger("", spool, poll_seconds=0.01), [], 200
+    app, heard, most = messenger("", spool, poll_seconds=0.01), list[int](), 200
+
+    def hear(number: int, message: Message) -> None:
+        heard.append(number)
+        message.ack()
+
     with app.connection_for_read() as connection, connection.channel() as channel, app.connection_for_write() as other:
         queue = Queue("bulk", Exchange("bulk"), routing_key="bulk")
-        consumer = Consumer(channel, [queue], callbacks=[lambda body, message: (heard.append(body), message.ack())])
+        consumer = Consumer(channel, [queue], callbacks=[hear])
 
         def send() -> None:
             with other.Producer() as producer:

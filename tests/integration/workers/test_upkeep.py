@@ -17,6 +17,7 @@ from retrieval.ids import FileId, StoreId, new_file_id, new_part_id, new_store_i
 from retrieval.index.files import codebook_name, codes_name
 from retrieval.search.query import Query
 from retrieval.segments.layout import segment_name
+from retrieval.segments.merging import MergeLimits
 from retrieval.storage.blobs import Blobs
 from retrieval.storage.directory import Directory
 from retrieval.storage.objects import put
@@ -116,7 +117,7 @@ def test_a_store_whose_files_are_all_deleted_keeps_no_segment(shelf: Shelf) -> N
 def test_of_two_mergers_one_is_refused_and_takes_its_file_back(shelf: Shelf) -> None:
     store = shelf.new_store()
     fill(shelf, store, 900, parts=9)
-    chosen = merging._choose(store, shelf.catalog, merging.MergeLimits(), (), None)[0]
+    chosen = merging._choose(store, shelf.catalog, MergeLimits(), (), None)[0]
     groups = [merging._read(store, chosen, shelf.catalog, None) for _ in range(2)]
     outcomes = [merging._merge(group, shelf.catalog, shelf.storage) for group in groups]
     assert [outcome.refused for outcome in outcomes] == [0, 1]
@@ -134,7 +135,7 @@ def test_mergers_in_threads_lose_nothing_of_what_is_published_and_deleted_meanwh
     def merge() -> None:
         try:
             while not over.is_set():
-                merging.merge_store(store, shelf.catalog, shelf.storage, merging.MergeLimits(fold=2))
+                merging.merge_store(store, shelf.catalog, shelf.storage, MergeLimits(fold=2))
         except BaseException as error:  # shown in the main thread
             failures.append(error)
 

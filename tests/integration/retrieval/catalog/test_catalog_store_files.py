@@ -4,6 +4,7 @@ import pytest
 
 from retrieval.catalog.rows import (
     Attachment,
+    AttributeValue,
     Failure,
     FailureCode,
     FileCounts,
@@ -40,7 +41,15 @@ def test_an_attached_file_is_in_progress_and_counted_at_once(world: World) -> No
 
 
 def test_attributes_keep_their_types(world: World) -> None:
-    given = {"integer": 5, "float": 5.0, "yes": True, "no": False, "text": "5", "odd": "\x00\ud800", "big": 2**60}
+    given: dict[str, AttributeValue] = {
+        "integer": 5,
+        "float": 5.0,
+        "yes": True,
+        "no": False,
+        "text": "5",
+        "odd": "\x00\ud800",
+        "big": 2**60,
+    }
     entry = world.attach(world.file(), attributes=given)
     assert entry.attributes is not None
     assert {key: (type(value), value) for key, value in entry.attributes.items()} == {

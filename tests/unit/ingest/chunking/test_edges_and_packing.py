@@ -12,7 +12,18 @@ from ingest.chunking.edges import AFTER_HEADING, BLOCK, SECTION, SENTENCE, Edges
 from ingest.chunking.packing import ALONE, HEADING_INSIDE, pack
 from ingest.chunking.split import USUAL, WANTED_TOKENS, split
 from ingest.document import Block, Document, PlaceKind
-from tests.support.outlines import CODE, HEADING, LIST_ITEM, NOTES, PARAGRAPH, TABLE_ROW, document, sentences, words
+from tests.support.outlines import (
+    CODE,
+    HEADING,
+    LIST_ITEM,
+    NOTES,
+    PARAGRAPH,
+    TABLE_ROW,
+    Part,
+    document,
+    sentences,
+    words,
+)
 from tests.support.tokenizers import tokenizer
 
 MOST_USUAL = int(WANTED_TOKENS * USUAL)
@@ -108,7 +119,7 @@ def test_slides_are_sections_and_keep_their_notes() -> None:
 def test_table_rows_stay_whole_and_carry_their_header() -> None:
     row = "| " + " | ".join(f"value {column}" for column in range(20)) + " |"
     header = "| " + " | ".join(f"column {column}" for column in range(20)) + " |"
-    rows = [(TABLE_ROW, header), *((TABLE_ROW, row, Block(0, 0, table_header=header)) for _ in range(40))]
+    rows: list[Part] = [(TABLE_ROW, header), *((TABLE_ROW, row, Block(0, 0, table_header=header)) for _ in range(40))]
     chunks = auto(document(rows, between="\n"))
     assert len(chunks) > 5
     assert chunks[0].text.startswith(header + "\n" + row)
@@ -122,7 +133,7 @@ def test_table_rows_stay_whole_and_carry_their_header() -> None:
 
 def test_a_header_row_is_not_left_alone() -> None:
     row = "| " + "value " * 150 + "|"
-    parts = [
+    parts: list[Part] = [
         (PARAGRAPH, sentences(14)),
         (TABLE_ROW, "| a | b |"),
         (TABLE_ROW, row, Block(0, 0, table_header="| a | b |")),
