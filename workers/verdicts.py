@@ -10,6 +10,7 @@ from typing import Final
 from ingest.errors import (
     ChildrenBusy,
     DocumentError,
+    EmbedderMisbehaved,
     EmbedderUnavailable,
     IngestError,
     ModelMissing,
@@ -18,6 +19,7 @@ from retrieval.catalog.rows import FailureCode
 from retrieval.errors import CatalogError, StorageFull, StorageUnavailable
 
 MOST_ATTEMPTS: Final = 5  # for troubles that should not happen at all
+MOST_MISBEHAVIOURS: Final = 9  # in three minutes: a service may be put right, a text that it cannot bear may not
 MOST_DEATHS: Final = 6  # claims that ended with their worker: more than chance would let fall on one file
 FIRST_WAIT_SECONDS: Final = 1
 LONGEST_WAIT_SECONDS: Final = 60
@@ -47,7 +49,8 @@ def verdict(error: Exception, attempt: int) -> Verdict:
     if isinstance(error, PASSING):
         asked = error.retry_after_seconds if isinstance(error, EmbedderUnavailable) else None
         return Retry(max(_wait_seconds(attempt), round(min(asked or 0, LONGEST_ASKED_SECONDS))))
-    if attempt < MOST_ATTEMPTS:
+    most = MOST_MISBEHAVIOURS if isinstance(error, EmbedderMisbehaved) else MOST_ATTEMPTS
+    if attempt < most:
         return Retry(_wait_seconds(attempt))
     why = str(error) if isinstance(error, IngestError) else type(error).__name__
     return Fail(FailureCode.SERVER_ERROR, f"Given up after {attempt} attempts: {why}")

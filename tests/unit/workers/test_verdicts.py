@@ -17,6 +17,7 @@ from workers.verdicts import (
     LONGEST_WAIT_SECONDS,
     MOST_ATTEMPTS,
     MOST_DEATHS,
+    MOST_MISBEHAVIOURS,
     Fail,
     Retry,
     passes_by_itself,
@@ -45,7 +46,7 @@ def test_what_passes_by_itself_is_waited_for_without_end(error: Exception) -> No
     assert verdict(error, 10_000) == Retry(LONGEST_WAIT_SECONDS)
 
 
-@pytest.mark.parametrize("error", [ChildDied("gone"), EmbedderMisbehaved("NaN"), ObjectMissing("gone"), KeyError("x")])
+@pytest.mark.parametrize("error", [ChildDied("gone"), ObjectMissing("gone"), KeyError("x")])
 def test_our_own_troubles_are_tried_a_few_times_ever_more_slowly(error: Exception) -> None:
     assert not passes_by_itself(error)
     waits = [verdict(error, attempt) for attempt in range(1, MOST_ATTEMPTS)]
@@ -54,6 +55,16 @@ def test_our_own_troubles_are_tried_a_few_times_ever_more_slowly(error: Exceptio
     assert isinstance(last, Fail)
     assert last.code is FailureCode.SERVER_ERROR
     assert str(MOST_ATTEMPTS) in last.message
+
+
+def test_an_upstream_that_answers_wrongly_is_given_minutes_to_be_put_right() -> None:
+    """Issue 5: files failed for good within fifteen seconds of wrong answers."""
+    error = EmbedderMisbehaved("NaN")
+    waits = [verdict(error, attempt) for attempt in range(1, MOST_MISBEHAVIOURS)]
+    assert sum(wait.after_seconds for wait in waits if isinstance(wait, Retry)) >= 180
+    last = verdict(error, MOST_MISBEHAVIOURS)
+    assert isinstance(last, Fail)
+    assert last.code is FailureCode.SERVER_ERROR
 
 
 def test_an_unforeseen_error_tells_nothing_of_the_inside() -> None:
