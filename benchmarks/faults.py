@@ -39,7 +39,7 @@ FAULTS: Final = {
     "F6": Fault(database_killed, Size(200, 2), Size(1000, 20)),
     "F7": Fault(disk_full, Size(40, 2), Size(400, 10)),
     "F10": Fault(twins, Size(100, 1), Size(1000, 5)),
-    "F11": Fault(clocks_wrong, Size(20, 1), Size(200, 5)),
+    "F11": Fault(clocks_wrong, Size(20, 1), Size(50, 5)),
     "F12": Fault(sick_upstream, Size(60, 1), Size(200, 10)),
     "F13": Fault(interfered, Size(0, 40), Size(0, 500)),
     "F18": Fault(uploads_cut, Size(0, 4), Size(0, 50)),
