@@ -26,6 +26,7 @@ Answer = TypeVar("Answer")
 
 SETTLE_SECONDS: Final = 900
 SAMPLE: Final = 200  # documents searched for
+TOLD_EVERY: Final = 25  # acts
 ONE_CHILD: Final = {"CARREL_PARSING_CHILDREN": "1"}  # of each worker: of those there are several, and each start counts
 
 
@@ -140,6 +141,8 @@ class Run:
                 self.fill()
             pause(self.chance.uniform(0.05, 0.5))
             done += act(done) is not False
+            if not done % TOLD_EVERY:
+                print(f"{done} of {times}, {len(self.stores)} stores", flush=True)
         return done
 
     def verdict(self, fault: str) -> Iterator[Figure]:

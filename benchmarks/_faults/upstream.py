@@ -87,15 +87,16 @@ def sick_upstream(size: Size, chance: random.Random) -> Iterator[Figure]:
         }
         with parts(environment, workers=WORKERS) as whole:
             run = Run(whole, chance, size.documents)
-            storms = []
+            storms: list[tuple[int, float]] = []  # refusals, and seconds in which they fell
             for _ in range(size.times):
                 before, sick.storm = sick.refused, True
                 run.reword()  # what is known already would not be asked for
                 store = run.fill()
                 while sick.refused == before:
                     pause(0.01)
+                begun = time.monotonic()
                 pause(STORM_SECONDS)
-                storms.append(sick.refused - before)
+                storms.append((sick.refused - before, time.monotonic() - begun))
                 sick.storm = False
                 until = time.monotonic() + min(WRONG_SECONDS, WRONG_FOR_EACH_SECONDS * size.documents)
                 while run.progress(store)[2] and time.monotonic() < until:
@@ -104,14 +105,14 @@ def sick_upstream(size: Size, chance: random.Random) -> Iterator[Figure]:
             for store in run.stores:
                 run.until_settled(store)
             yield Figure("F12 answers that were wrong", sick.wrong, "calls")
-            # Each process may have calls under way when a storm begins; from then on all wait together.
-            most = max(storms)
+            # Each process may have a call under way when a storm begins; from then on all wait together.
+            most, seconds = max(storms, key=lambda storm: storm[0] - WORKERS * storm[1])
             yield Figure(
-                "F12 refusals in a storm, most",
+                "F12 refusals in the worst storm",
                 most,
                 "calls",
-                f"in {STORM_SECONDS:g} s by {WORKERS} workers that are asked for 1 s of peace",
-                met=most <= WORKERS * (1 + STORM_SECONDS),
+                f"in {seconds:.1f} s by {WORKERS} workers that are asked for 1 s of peace",
+                met=most <= WORKERS * (1 + seconds),
             )
             wrong, seen = _wrong_vectors(whole, run.stores, upstream)
             yield none("F12 wrong vectors stored", wrong, "vectors", f"of {seen}")
