@@ -24,6 +24,8 @@ from ingest.embedding.model_folder import PUBLISHED, is_complete
 from ingest.errors import IngestError
 from retrieval.api.service import KEY_FILE, PEPPER_FILE
 from retrieval.catalog.database import Database
+from retrieval.catalog.progress import ProgressReports
+from retrieval.catalog.rows import Trouble
 from retrieval.catalog.schema import versions
 from retrieval.catalog.transaction import Catalog
 from retrieval.errors import RetrievalError
@@ -33,6 +35,13 @@ from retrieval.resources import catalog_url, embedder_configs, open_storage
 OLDEST_PYTHON: Final = (3, 11)
 QUIET_SECONDS: Final = 30  # between two answered rings of a worker that lives; the beat rings every few seconds
 MANY_WAITING: Final = 50
+PATIENCE_SECONDS: Final = 300  # that an embedder may answer nonsense before somebody should look
+LASTING: Final = {Trouble.EMBEDDER_MISBEHAVED, Trouble.MODEL_MISSING}
+ADVICE: Final = {
+    Trouble.EMBEDDER_MISBEHAVED: "Compare width, model and address in the settings with what the service really gives.",
+    Trouble.EMBEDDER_UNAVAILABLE: "Files wait until the embedding service answers; see its own status.",
+    Trouble.MODEL_MISSING: "Run `carrel model fetch`, or name a model that is there.",
+}
 CLOCK_SECONDS: Final = 5
 PROJECT: Final = Path(__file__).parents[1] / "pyproject.toml"
 REQUIREMENT: Final = re.compile(r"([A-Za-z0-9_.-]+)(?:\[[^]]*])?>=([0-9.]+)")
@@ -73,6 +82,7 @@ def checks_here(settings: Settings, *, in_use: bool, deep: bool) -> Iterator[Fin
     yield disk(settings)
     yield port(settings, in_use=in_use)
     yield catalog(settings, deep=deep)
+    yield from waiting(settings)
     yield storage(settings)
     yield broker(settings, in_use=in_use)
 
@@ -195,6 +205,26 @@ def catalog(settings: Settings, *, deep: bool) -> Finding:
 def _untruths(opened: Catalog) -> list[str]:
     with opened.reading() as tx:
         return tx.untruths()
+
+
+def waiting(settings: Settings) -> Iterator[Finding]:
+    """Files that are put off, and why: a model whose vectors never fit shows nowhere else."""
+    if not settings.catalog.url and not (settings.data_dir / "catalog.db").exists():
+        return
+    try:
+        with closing(Database(catalog_url(settings), busy_seconds=5, connections=1)) as database:
+            found, newest = versions(database)
+            if found != newest:
+                return
+            with database.reading() as connection:
+                put_off = ProgressReports(connection).put_off()
+    except (RetrievalError, ValueError):
+        return  # `catalog` has said why
+    for one in put_off:
+        seconds = max(0, int(time.time()) - one.since)
+        told = f"{one.files} files have waited for up to {seconds} s ({one.trouble}): {one.message}"
+        said = problem if one.trouble in LASTING and seconds > PATIENCE_SECONDS else warning
+        yield said("ingestion", told, ADVICE.get(one.trouble, "They are tried again; the worker's log says more."))
 
 
 def storage(settings: Settings) -> Finding:

@@ -63,6 +63,7 @@ def sentence(progress: Json) -> str:
     ]
     if progress["failed"]["files"]:
         said.append(f"{progress['failed']['files']:,} failed")
+    said += [f"{one['files']:,} wait ({one['reason'].replace('_', ' ')})" for one in progress["put_off"]]
     if progress["eta_seconds"] is not None and not progress["done"]:
         said.append(f"{span(progress['eta_seconds'])} left")
     return " · ".join(said)

@@ -19,6 +19,7 @@
         ├── ModelMissing          the embedding model is not on this machine
         ├── EmbedderUnavailable   the embedder is away, overloaded or slow
         └── EmbedderMisbehaved    the embedder answered, and the answer is no set of vectors
+            └── TextRefused       it takes other texts, and turns this one away
 
 `str(error)` is a sentence for the person who uploaded the file. It never holds document text.
 """
@@ -111,4 +112,8 @@ class EmbedderUnavailable(MachineError):
 
 
 class EmbedderMisbehaved(MachineError):
+    pass
+
+
+class TextRefused(EmbedderMisbehaved):
     pass

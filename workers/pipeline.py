@@ -30,10 +30,11 @@ from workers.reuse import KnownVectors, vectors_of_predecessors
 from workers.settling import Settled, give_back, publish, settle
 from workers.slates import Asked
 from workers.telling import Teller, timed
-from workers.verdicts import Fail, passes_by_itself, verdict, verdict_on_deaths
+from workers.verdicts import Fail, misbehaves, passes_by_itself, verdict_on, verdict_on_deaths
 
 MOST_FILES: Final = 2_048  # of one claim, however small the files
 PARTS_OF_ONE: Final = 10  # of a document that fills several calls; who is killed in a call loses what is in it
+MOST_MISBEHAVING: Final = 3  # files in a row to whose texts the embedder answers nonsense, before no more are tried
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ class Task:
                 if attempt.prepared is not None:
                     self._read.append(InHand(claim, attempt.prepared.chunks, known.get(claim.file_id, {})))
                 elif attempt.error is not None:
-                    failed.append(Settled(claim, verdict(attempt.error, claim.attempt)))
+                    failed.append(Settled(claim, verdict_on(claim, attempt.error, self._resources.now())))
         fresh = list(self._read)[before:]
         self._tell.read([one.claim.file_id for one in fresh], sum(len(one.chunks) for one in fresh), watch)
         self._settle(failed)
@@ -164,7 +165,7 @@ class Task:
             try:
                 path = stack.enter_context(self._resources.storage.local(claim.blob))
             except RetrievalError as error:
-                failed.append(Settled(claim, verdict(error, claim.attempt)))
+                failed.append(Settled(claim, verdict_on(claim, error, self._resources.now())))
             else:
                 found.append((claim, Reading(path, claim.filename, _limits(claim))))
         attempts = self._resources.children.prepare_many(self._wanted(found))
@@ -212,6 +213,8 @@ class Task:
         return call if chunks <= call else max(1, call // 2, chunks // PARTS_OF_ONE)
 
     def _embed_parts(self, embedder: Embedder, parts: Sequence[tuple[InHand, int, int]]) -> None:
+    def _embed_parts(self, embedder: Embedder, parts: Sequence[tuple[InHand, int, int]]) -> Exception | None:
+        """Raises what is no file's fault; returns what put the one file off whose parts these are."""
         owned = [(one, chunk.text_to_embed) for one, start, end in parts for chunk in one.chunks[start:end]]
         wanted = [at for at, (one, text) in enumerate(owned) if text not in one.known]
         try:
@@ -219,14 +222,12 @@ class Task:
                 made = embedder.embed([owned[at][1] for at in wanted]) if wanted else None
         except Exception as error:
             if len(parts) == 1:
-                log.exception("embedding failed", extra={"store": self._store, "file": parts[0][0].claim.file_id})
                 self._put_off([parts[0][0]], error)
-            elif passes_by_itself(error):
+                return error
+            if passes_by_itself(error):
                 raise
-            else:  # one text may be to blame: each file answers for itself
-                for part in parts:
-                    self._embed_parts(embedder, [part])
-            return
+            self._one_by_one(embedder, parts)
+            return None
         vectors = np.empty((len(owned), embedder.spec.width), np.float32)
         for at, (one, text) in enumerate(owned):
             if (known := one.known.get(text)) is not None:
@@ -239,6 +240,16 @@ class Task:
         for one, start, end in parts:
             one.vectors.append(vectors[at : at + end - start])
             one.embedded, at = end, at + end - start
+        return None
+
+    def _one_by_one(self, embedder: Embedder, parts: Sequence[tuple[InHand, int, int]]) -> None:
+        """One text may be to blame: each file answers for itself. If file after file fails, none of them is."""
+        in_a_row = 0
+        for part in parts:
+            error = self._embed_parts(embedder, [part])
+            in_a_row = in_a_row + 1 if misbehaves(error) else 0
+            if error is not None and in_a_row == MOST_MISBEHAVING:
+                raise error
 
     def _sort_out(self) -> None:
         self._done += [one for one in self._read if one.complete]
@@ -265,9 +276,12 @@ class Task:
         self._done = []
 
     def _put_off(self, files: Sequence[InHand], error: Exception) -> None:
-        if not passes_by_itself(error):
+        if misbehaves(error):
+            log.error("embedder misbehaves", extra={"store": self._store, "model": self._model, "why": str(error)})
+        elif not passes_by_itself(error):
             log.error("ingestion failed", exc_info=error, extra={"store": self._store, "files": len(files)})
-        self._settle([Settled(one.claim, verdict(error, one.claim.attempt)) for one in files])
+        now = self._resources.now()
+        self._settle([Settled(one.claim, verdict_on(one.claim, error, now)) for one in files])
         gone = {one.claim.file_id for one in files}
         self._read = deque(one for one in self._read if one.claim.file_id not in gone)
         self._done = [one for one in self._done if one.claim.file_id not in gone]

@@ -34,7 +34,7 @@ from workers.resources import WorkerResources
 from workers.settling import Settled, give_back, publish, settle
 from workers.slates import Asked, EditionSlate
 from workers.upkeep import Upkeep
-from workers.verdicts import passes_by_itself, verdict, verdict_on_deaths
+from workers.verdicts import passes_by_itself, verdict_on, verdict_on_deaths
 
 CALLS_A_UNIT: Final = 4  # embedding calls; a unit is what a death costs, and a segment of the new edition
 MOST_UNIT_CHUNKS: Final = 8_192
@@ -229,7 +229,7 @@ class Copying:
     def _put_off(self, claims: Sequence[Claim], error: Exception) -> None:
         if not passes_by_itself(error):
             log.error("re-indexing failed", exc_info=error, extra={"store": self._store, "documents": len(claims)})
-        settled = [Settled(claim, verdict(error, claim.attempt)) for claim in claims]
+        settled = [Settled(claim, verdict_on(claim, error, self._resources.now())) for claim in claims]
         settle(self._store, self._token, settled, self._resources)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from retrieval.catalog.rows import Claim, Failure, Ingested, Publication, SegmentRow
+from retrieval.catalog.rows import Claim, Failure, Ingested, Publication, Reason, SegmentRow
 from retrieval.errors import CatalogUnavailable
 from retrieval.ids import FileId, LeaseToken, StoreId
 from workers.resources import WorkerResources
@@ -67,18 +67,19 @@ def settle(store: StoreId, token: LeaseToken, settled: Sequence[Settled], resour
         for one in settled
         if isinstance(one.verdict, Fail)
     ]
-    later: dict[int, list[FileId]] = {}
+    later: dict[Retry, list[FileId]] = {}
     for one in settled:
         if isinstance(one.verdict, Retry):
-            later.setdefault(one.verdict.after_seconds, []).append(one.claim.file_id)
+            later.setdefault(one.verdict, []).append(one.claim.file_id)
 
     def act() -> None:
         with resources.catalog.transaction() as tx:
             now = resources.now()
             claims = resources.slate.claims(tx)
             claims.fail(store, token, failures, now=now)
-            for seconds, files in later.items():
-                claims.retry_later(store, token, files, until=now + seconds)
+            for retry, files in later.items():
+                reason = Reason(retry.trouble, retry.message, since=now)
+                claims.retry_later(store, token, files, until=now + retry.after_seconds, reason=reason)
 
     patiently(act, resources)
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from retrieval.catalog.rows import Claim, Failure, Ingested, Publication, SegmentRow
+from retrieval.catalog.rows import Claim, Failure, Ingested, Publication, Reason, SegmentRow
 from retrieval.catalog.transaction import Transaction
 from retrieval.ids import FileId, LeaseToken, StoreId
 
@@ -31,7 +31,9 @@ class Claiming(Protocol):
 
     def release(self, store: StoreId, token: LeaseToken, wanted: Collection[FileId] | None = None) -> int: ...
 
-    def retry_later(self, store: StoreId, token: LeaseToken, wanted: Collection[FileId], *, until: int) -> int: ...
+    def retry_later(
+        self, store: StoreId, token: LeaseToken, wanted: Collection[FileId], *, until: int, reason: Reason | None = None
+    ) -> int: ...
 
     def fail(
         self, store: StoreId, token: LeaseToken, failures: Sequence[Failure], *, now: int

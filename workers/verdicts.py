@@ -1,10 +1,11 @@
 """What follows from a failure: try again later, or give up and say why. Pure.
 
 A document that is to blame fails at once. Our own troubles are retried, ever more slowly; those that pass by
-themselves (no disk, no database, a slow upstream) for as long as they last, the others a few times.
+themselves (no disk, no database, a slow upstream) for as long as they last, answers of an embedder that are no
+vectors for a day, the others a few times.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ingest.errors import (
@@ -14,23 +15,35 @@ from ingest.errors import (
     EmbedderUnavailable,
     IngestError,
     ModelMissing,
+    TextRefused,
 )
-from retrieval.catalog.rows import FailureCode
+from retrieval.catalog.rows import Claim, FailureCode, Trouble
 from retrieval.errors import CatalogError, StorageFull, StorageUnavailable
 
 MOST_ATTEMPTS: Final = 5  # for troubles that should not happen at all
-MOST_MISBEHAVIOURS: Final = 9  # in three minutes: a service may be put right, a text that it cannot bear may not
 MOST_DEATHS: Final = 6  # claims that ended with their worker: more than chance would let fall on one file
 FIRST_WAIT_SECONDS: Final = 1
 LONGEST_WAIT_SECONDS: Final = 60
+LONGEST_MISBEHAVIOUR_SECONDS: Final = 86_400  # somebody has looked at it by then; a text may be to blame after all
 LONGEST_ASKED_SECONDS: Final = 600  # an upstream's slip of the pen must not put a file off for a year
 
 PASSING: Final = (ChildrenBusy, EmbedderUnavailable, ModelMissing, StorageFull, StorageUnavailable, CatalogError)
+TROUBLES: Final = {
+    ChildrenBusy: Trouble.WORKERS_BUSY,
+    EmbedderUnavailable: Trouble.EMBEDDER_UNAVAILABLE,
+    EmbedderMisbehaved: Trouble.EMBEDDER_MISBEHAVED,
+    ModelMissing: Trouble.MODEL_MISSING,
+    StorageFull: Trouble.STORAGE_UNAVAILABLE,
+    StorageUnavailable: Trouble.STORAGE_UNAVAILABLE,
+    CatalogError: Trouble.CATALOG_UNAVAILABLE,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
     after_seconds: int
+    trouble: Trouble = Trouble.SERVER_ERROR
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +55,37 @@ class Fail:
 Verdict = Retry | Fail
 
 
-def verdict(error: Exception, attempt: int) -> Verdict:
-    """`attempt` counts from 1."""
+def verdict_on(claim: Claim, error: Exception, now: int) -> Verdict:
+    before = claim.put_off
+    waited = now - before.since if before is not None and before.trouble is trouble_of(error) else 0
+    return verdict(error, claim.attempt, waited)
+
+
+def verdict(error: Exception, attempt: int, waited_seconds: int = 0) -> Verdict:
+    """`attempt` counts from 1; `waited_seconds`: how long this trouble, and no other, has lasted."""
     if isinstance(error, DocumentError):
         return Fail(FailureCode(error.code), str(error))
+    why = str(error) if isinstance(error, IngestError) else type(error).__name__
+    later = Retry(_wait_seconds(attempt), trouble_of(error), why)
     if isinstance(error, PASSING):
         asked = error.retry_after_seconds if isinstance(error, EmbedderUnavailable) else None
-        return Retry(max(_wait_seconds(attempt), round(min(asked or 0, LONGEST_ASKED_SECONDS))))
-    most = MOST_MISBEHAVIOURS if isinstance(error, EmbedderMisbehaved) else MOST_ATTEMPTS
-    if attempt < most:
-        return Retry(_wait_seconds(attempt))
-    why = str(error) if isinstance(error, IngestError) else type(error).__name__
+        return replace(later, after_seconds=max(later.after_seconds, round(min(asked or 0, LONGEST_ASKED_SECONDS))))
+    if misbehaves(error):
+        if waited_seconds < LONGEST_MISBEHAVIOUR_SECONDS:
+            return later
+        return Fail(FailureCode.SERVER_ERROR, f"Given up after {waited_seconds // 3600} hours: {why}")
+    if attempt < MOST_ATTEMPTS:
+        return later
     return Fail(FailureCode.SERVER_ERROR, f"Given up after {attempt} attempts: {why}")
+
+
+def trouble_of(error: Exception) -> Trouble:
+    return next((TROUBLES[kind] for kind in type(error).__mro__ if kind in TROUBLES), Trouble.SERVER_ERROR)
+
+
+def misbehaves(error: Exception | None) -> bool:
+    """Whether the embedder answered nonsense: its own fault most likely, perhaps that of one text."""
+    return isinstance(error, EmbedderMisbehaved) and not isinstance(error, TextRefused)
 
 
 def passes_by_itself(error: Exception) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from threading import Lock
+from typing import NoReturn
 
 import numpy as np
 
@@ -21,12 +22,13 @@ from ingest.embedding.embedder import ModelSpec, Purpose, Vectors
 from ingest.embedding.engine import Portion
 from ingest.embedding.upstream import Refused, Upstream
 from ingest.embedding.windows import WindowLimits, pool, split
-from ingest.errors import EmbedderMisbehaved
+from ingest.errors import EmbedderUnavailable, TextRefused
 
 _log = logging.getLogger(__name__)
 
 _DEFAULT_WINDOW_TOKENS = 8192
 _FEWEST_TOKENS = 16  # a text this short is not refused for its length
+_WORD = "ready"  # that any service takes which takes anything
 
 # Stand-ins for tokens: four letters or digits, or any other single sign. Real tokenizers make fewer of European text.
 _PIECE = re.compile(r"[A-Za-z0-9_]{1,4}|[^\sA-Za-z0-9_]")
@@ -107,7 +109,7 @@ class RemoteEngine:
     ) -> list[_Row]:
         if len(texts) == 1:
             if sizes[0] <= _FEWEST_TOKENS or not refusal.counts_tokens:
-                raise EmbedderMisbehaved(str(refusal)) from refusal
+                self._blame(refusal, patience_seconds)
             return [self._row_of_long_text(texts[0], sizes[0], patience_seconds)]
         half = (len(texts) + 1) // 2
         rows = list[_Row]()
@@ -117,6 +119,14 @@ class RemoteEngine:
         # Learned only now that every part was taken: a single bad text must not teach us to send texts one by one.
         self._learned.lower(inputs=half, tokens=sum(sizes) // 2, by_tokens=refusal.counts_tokens)
         return rows
+
+    def _blame(self, refusal: Refused, patience_seconds: float) -> NoReturn:
+        """A service that refuses everything is set up wrongly, and no text is to blame."""
+        try:
+            self._upstream.call([_WORD], patience_seconds=patience_seconds)
+        except Refused as again:
+            raise EmbedderUnavailable(f"{again}, whatever it was asked") from refusal
+        raise TextRefused(str(refusal)) from refusal
 
     def _row_of_long_text(self, text: str, size: int, patience_seconds: float) -> _Row:
         """The upstream reads less at once than it was configured for: halve the text, never cut it off."""

@@ -11,7 +11,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, literal_column, select, update
 
-from retrieval.catalog.rows import Claim, Failure, FileStatus, Predecessor, StoreStatus, Waiting
+from retrieval.catalog.rows import (
+    Claim,
+    Failure,
+    FileStatus,
+    Predecessor,
+    Reason,
+    StoreStatus,
+    Trouble,
+    Waiting,
+)
 from retrieval.catalog.tables import documents, entries, files, stores
 from retrieval.catalog.tally import move, slices
 from retrieval.catalog.values import chunking_from_columns, legible
@@ -52,6 +61,10 @@ def _suspect(row: Row[Any]) -> bool:
     return row.lease_token is not None or row.deaths > 0
 
 
+def _reason(row: Row[Any]) -> Reason | None:
+    return row.put_off_for and Reason(Trouble(row.put_off_for), row.put_off_message, row.put_off_since)
+
+
 class Claims:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -83,6 +96,9 @@ class Claims:
                 entries.c.deaths,
                 entries.c.lease_token,
                 entries.c.batch_id,
+                entries.c.put_off_for,
+                entries.c.put_off_message,
+                entries.c.put_off_since,
                 entries.c.chunk_max_tokens,
                 entries.c.chunk_overlap_tokens,
                 files.c.filename,
@@ -140,6 +156,7 @@ class Claims:
                 edition=held.edition,
                 model=held.model,
                 batch_id=None if row.batch_id is None else BatchId(row.batch_id),
+                put_off=_reason(row),
             )
             for row, number, dead in zip(taken, numbers, died, strict=True)
         ]
@@ -169,9 +186,26 @@ class Claims:
         attempts = case((entries.c.attempt > 0, entries.c.attempt - 1), else_=0)
         return self._free(self._mine(store, token, wanted), {"leased_until": 0, "attempt": attempts})
 
-    def retry_later(self, store: StoreId, token: LeaseToken, wanted: Collection[FileId], *, until: int) -> int:
-        """Give files back that are not to blame, to be claimed no sooner than `until`. Their attempts count."""
-        return self._free(self._mine(store, token, wanted), {"leased_until": until})
+    def retry_later(
+        self,
+        store: StoreId,
+        token: LeaseToken,
+        wanted: Collection[FileId],
+        *,
+        until: int,
+        reason: Reason | None = None,
+    ) -> int:
+        """Give files back that are not to blame, to be claimed no sooner than `until`. Their attempts count. A reason
+        that they had before keeps its beginning."""
+        values: dict[str, Any] = {"leased_until": until}
+        if reason is not None:
+            same = entries.c.put_off_for == reason.trouble.value
+            values |= {
+                "put_off_for": reason.trouble.value,
+                "put_off_message": legible(reason.message),
+                "put_off_since": case((same, entries.c.put_off_since), else_=reason.since),
+            }
+        return self._free(self._mine(store, token, wanted), values)
 
     def _free(self, mine: dict[FileId, int], values: dict[str, Any]) -> int:
         for some in slices(list(mine.values())):

@@ -14,7 +14,7 @@ from retrieval.catalog.editions import active_reindex, has_counterpart, serving,
 from retrieval.catalog.manifest import insert_segment
 from retrieval.catalog.reindex_rows import BUILDING, ReindexState
 from retrieval.catalog.reindex_tables import reindex_files, reindexes
-from retrieval.catalog.rows import Claim, Failure, Ingested, Publication, SegmentRow, StoreStatus
+from retrieval.catalog.rows import Claim, Failure, Ingested, Publication, Reason, SegmentRow, StoreStatus
 from retrieval.catalog.tables import documents, files, segments, stores
 from retrieval.catalog.tally import slices
 from retrieval.catalog.values import chunking_from_columns, legible
@@ -188,7 +188,15 @@ class EditionClaims:
         mine = self._mine(store, token, wanted)
         return self._set(store, mine.values(), {**_FREE, "leased_until": 0, "attempt": attempts})
 
-    def retry_later(self, store: StoreId, token: LeaseToken, wanted: Collection[FileId], *, until: int) -> int:
+    def retry_later(
+        self,
+        store: StoreId,
+        token: LeaseToken,
+        wanted: Collection[FileId],
+        *,
+        until: int,
+        reason: Reason | None = None,  # noqa: ARG002 - the words of `Claims`
+    ) -> int:
         return self._set(store, self._mine(store, token, wanted).values(), {**_FREE, "leased_until": until})
 
     def fail(self, store: StoreId, token: LeaseToken, failures: Sequence[Failure], *, now: int) -> tuple[FileId, ...]:  # noqa: ARG002 - the words of `Claims`

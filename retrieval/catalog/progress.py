@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, case, func, literal_column, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from retrieval.catalog.file_batches import FileBatches
-from retrieval.catalog.rows import FileStatus
+from retrieval.catalog.rows import FileStatus, Trouble
 from retrieval.catalog.tables import batch_files, entries, files, segments, stores
 from retrieval.catalog.vector_stores import VectorStores
 from retrieval.ids import BatchId, ProjectId, StoreId
 
 RECENT_SECONDS: Final = 60
+
+_IN_PROGRESS = entries.c.status == literal_column(f"'{FileStatus.IN_PROGRESS.value}'")  # as in `claims`
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,16 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
+class PutOff:
+    """Files that wait for a trouble to pass."""
+
+    trouble: Trouble
+    message: str  # of one of them
+    files: int
+    since: int  # of the one that waits longest
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     in_progress: Sums
     completed: Sums
@@ -31,6 +43,7 @@ class Progress:
     cancelled: Sums
     recent: Sums  # what was done within the last `recent_seconds`
     recent_seconds: int
+    put_off: tuple[PutOff, ...] = ()
 
     @property
     def eta_seconds(self) -> int | None:
@@ -65,6 +78,23 @@ class ProgressReports:
         chunks = select(_sum(segments.c.rows)).where(segments.c.removed_at.is_(None))
         return Backlog(int(files[0]), int(files[1]), int(self._connection.execute(chunks).scalar_one()))
 
+    def put_off(self) -> tuple[PutOff, ...]:
+        """Of all stores together: what files wait for, and since when."""
+        waiting = _IN_PROGRESS & entries.c.put_off_for.is_not(None)
+        rows = self._connection.execute(
+            select(
+                entries.c.put_off_for,
+                func.max(entries.c.put_off_message).label("message"),
+                func.min(entries.c.put_off_since).label("since"),
+                func.count().label("files"),
+            )
+            .join_from(entries, stores, entries.c.store_id == stores.c.id)
+            .where(waiting, stores.c.deleted_at.is_(None), stores.c.expired_at.is_(None))
+            .group_by(entries.c.put_off_for)
+            .order_by(func.min(entries.c.put_off_since))
+        )
+        return tuple(PutOff(Trouble(row.put_off_for), row.message, row.files, row.since) for row in rows)
+
     def of_store(self, project: ProjectId, store: StoreId, now: int) -> Progress:
         VectorStores(self._connection).get(project, store)
         return self._of(entries.c.store_id == store, now)
@@ -82,6 +112,9 @@ class ProgressReports:
             select(
                 entries.c.status,
                 recent.label("recent"),
+                entries.c.put_off_for,
+                func.max(entries.c.put_off_message).label("message"),
+                func.min(entries.c.put_off_since).label("since"),
                 func.count().label("files"),
                 func.coalesce(func.sum(files.c.bytes), 0).label("bytes"),
                 func.coalesce(func.sum(entries.c.chunks), 0).label("chunks"),
@@ -89,13 +122,15 @@ class ProgressReports:
             )
             .join_from(entries, files, entries.c.file_id == files.c.id)
             .where(which)
-            .group_by(entries.c.status, recent)
+            .group_by(entries.c.status, recent, entries.c.put_off_for)
         )
         sums = dict.fromkeys(FileStatus, Sums())
-        lately, begun = Sums(), now
+        lately, begun, put_off = Sums(), now, list[PutOff]()
         for row in self._connection.execute(wanted):
             some = Sums(row.files, int(row.bytes), int(row.chunks))
             sums[FileStatus(row.status)] = _plus(sums[FileStatus(row.status)], some)
+            if row.put_off_for and row.status == FileStatus.IN_PROGRESS:
+                put_off.append(PutOff(Trouble(row.put_off_for), row.message, row.files, row.since))
             if row.recent:
                 lately, begun = _plus(lately, some), min(begun, row.begun)
         return Progress(
@@ -105,6 +140,7 @@ class ProgressReports:
             cancelled=sums[FileStatus.CANCELLED],
             recent=lately,
             recent_seconds=min(max(now - begun, 1), RECENT_SECONDS),
+            put_off=tuple(sorted(put_off, key=lambda one: one.since)),
         )
 
 

@@ -42,6 +42,27 @@ class FailureCode(StrEnum):
     SERVER_ERROR = "server_error"
 
 
+class Trouble(StrEnum):
+    """What a file that is put off waits for to pass."""
+
+    EMBEDDER_UNAVAILABLE = "embedder_unavailable"
+    EMBEDDER_MISBEHAVED = "embedder_misbehaved"
+    MODEL_MISSING = "model_missing"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
+    CATALOG_UNAVAILABLE = "catalog_unavailable"
+    WORKERS_BUSY = "workers_busy"
+    SERVER_ERROR = "server_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a file was put off, and since when it has been put off for nothing else."""
+
+    trouble: Trouble
+    message: str
+    since: int
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     items: tuple[T, ...]
@@ -184,6 +205,7 @@ class Claim:
     copy_of: int | None = None  # the document whose chunks it takes over; None: the file is read
     segment_id: SegmentId | None = None  # that holds those chunks
     batch_id: BatchId | None = None  # by which it was attached, if by one
+    put_off: Reason | None = None  # when it was claimed the last time
 
 
 @dataclass(frozen=True, slots=True)

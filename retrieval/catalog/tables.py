@@ -246,6 +246,9 @@ entries = Table(
     _number("deaths"),
     _text("lease_token", nullable=True),
     _number("leased_until"),  # without a token: not before
+    _text("put_off_for", nullable=True),  # what it waited for when it was given back last
+    _text("put_off_message", nullable=True),
+    _number("put_off_since", nullable=True),
     _number("document", nullable=True),  # the number of the current claim
     _number("live_document", nullable=True),
     _number("settled_at", nullable=True),

@@ -36,6 +36,9 @@ _WAITING = {
     "deaths": 0,
     "lease_token": None,
     "leased_until": 0,
+    "put_off_for": None,
+    "put_off_message": None,
+    "put_off_since": None,
     "document": None,
     "settled_at": None,
 }

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from retrieval.catalog.progress import Progress, Sums
+from retrieval.catalog.rows import Trouble
 
 
 class ProgressSums(BaseModel):
@@ -25,6 +26,15 @@ class ProgressRate(BaseModel):
     chunks_per_second: float
 
 
+class ProgressPutOff(BaseModel):
+    """Files that are tried again, ever more slowly, until what they wait for has passed."""
+
+    reason: Trouble
+    message: str = Field(description="What one of them met last.")
+    files: int
+    since: int = Field(description="Unix seconds; of the file that has waited longest.")
+
+
 class ProgressObject(BaseModel):
     object: Literal["vector_store.progress"] = "vector_store.progress"
     vector_store_id: str
@@ -34,6 +44,7 @@ class ProgressObject(BaseModel):
     completed: ProgressSums
     failed: ProgressSums
     cancelled: ProgressSums
+    put_off: list[ProgressPutOff] = Field(description="Why files in progress make none.")
     rate: ProgressRate
     eta_seconds: int | None = Field(description="Null while there is no rate to reckon with.")
 
@@ -48,6 +59,10 @@ class ProgressObject(BaseModel):
             completed=ProgressSums.of(progress.completed),
             failed=ProgressSums.of(progress.failed),
             cancelled=ProgressSums.of(progress.cancelled),
+            put_off=[
+                ProgressPutOff(reason=one.trouble, message=one.message, files=one.files, since=one.since)
+                for one in progress.put_off
+            ],
             rate=ProgressRate(
                 files_per_second=round(recent.files / seconds, 3),
                 bytes_per_second=round(recent.bytes / seconds, 3),

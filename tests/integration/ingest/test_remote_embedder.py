@@ -23,6 +23,7 @@ from ingest.embedding import (
     RemoteLimits,
     open_embedder,
 )
+from ingest.errors import TextRefused
 from tests.support.upstream import Asked, FakeUpstream, Reply, refusal
 
 QUICK = RemoteLimits(patience_seconds=5, query_patience_seconds=2, call_seconds=2, longest_pause_seconds=0.02)
@@ -150,11 +151,19 @@ def test_one_text_that_is_refused_does_not_teach_to_send_texts_one_by_one(
 ) -> None:
     upstream.script = lambda asked: refusal(400, "invalid input") if "bad" in asked.inputs else None
     embedder = opened()
-    with pytest.raises(EmbedderMisbehaved, match="HTTP 400"):
+    with pytest.raises(TextRefused, match="HTTP 400"):
         embedder.embed([f"text {number}" for number in range(63)] + ["bad"])
     upstream.asked.clear()
     embedder.embed([f"other {number}" for number in range(64)])
     assert max(len(asked.inputs) for asked in upstream.asked) >= 16
+
+
+def test_an_upstream_that_refuses_everything_is_away_and_no_text_is_to_blame(
+    upstream: FakeUpstream, opened: Callable[..., Embedder]
+) -> None:
+    upstream.script = lambda asked: refusal(400, "no such model")
+    with pytest.raises(EmbedderUnavailable, match="HTTP 400, whatever it was asked"):
+        opened().embed(["a text"])
 
 
 def test_a_text_longer_than_the_upstream_reads_is_halved_never_cut_off(

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import EmbedderMisbehaved, EmbedderUnavailable
-from retrieval.catalog.rows import FailureCode, FileStatus
+from retrieval.catalog.rows import FailureCode, FileStatus, Trouble
 from retrieval.errors import StorageFull
 from retrieval.ids import new_lease_token
 from tests.support.workshop import Workshop, open_workshop
-from workers.pipeline import index_waiting
+from workers.pipeline import MOST_MISBEHAVING, index_waiting
 from workers.resources import ClaimSize
-from workers.verdicts import MOST_DEATHS
+from workers.verdicts import LONGEST_MISBEHAVIOUR_SECONDS, MOST_DEATHS, Fail, Retry, verdict_on
 
 DONE, FAILED, WAITING, CANCELLED = (
     FileStatus.COMPLETED,
@@ -97,6 +97,35 @@ def test_a_text_that_the_model_cannot_bear_costs_its_own_file_only(shop: Worksho
     files = shop.attach(store, pages(6))
     index_waiting(store, shop.resources)
     assert shop.statuses(store, files) == [DONE, DONE, DONE, WAITING, DONE, DONE]
+
+
+def test_an_embedder_that_answers_nonsense_delays_and_loses_nothing(shop: Workshop) -> None:
+    asked = []
+
+    def nonsense(texts: Sequence[str]) -> None:
+        asked.append(len(texts))
+        raise EmbedderMisbehaved("9 dimensions where 8 were expected")
+
+    shop.embedder.before = nonsense
+    store = shop.new_store()
+    files = shop.attach(store, pages(40))
+    index_waiting(store, shop.resources)
+    assert shop.statuses(store, files) == [WAITING] * 40
+    assert asked == [40] + [1] * MOST_MISBEHAVING, "not one call for each file"
+    with shop.catalog.reading() as tx:
+        [put_off] = tx.progress.of_store(shop.project, store, shop.catalog.now()).put_off
+        assert tx.progress.put_off() == (put_off,)
+    assert (put_off.trouble, put_off.files) == (Trouble.EMBEDDER_MISBEHAVED, 40)
+    assert put_off.message == "9 dimensions where 8 were expected"
+    with shop.catalog.transaction() as tx:
+        [claim, *_] = tx.claims.claim(
+            store, most=1, most_bytes=1, token=new_lease_token(), now=shop.catalog.now() + 9, lease_seconds=9
+        )
+    assert claim.put_off is not None
+    later = claim.put_off.since + LONGEST_MISBEHAVIOUR_SECONDS
+    assert isinstance(verdict_on(claim, EmbedderMisbehaved("NaN"), later - 1), Retry)
+    assert isinstance(verdict_on(claim, EmbedderMisbehaved("NaN"), later), Fail)
+    assert isinstance(verdict_on(claim, EmbedderUnavailable("away"), later), Retry)
 
 
 def test_an_embedder_that_is_away_puts_all_off_and_blames_nobody(shop: Workshop) -> None:
