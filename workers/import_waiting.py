@@ -29,7 +29,7 @@ def import_waiting(resources: WorkerResources) -> bool:
     if row.deaths >= MOST_DEATHS:
         _fail(row, GIVEN_UP, resources)
         return True
-    with ImportKeeper(resources.catalog, token, lease_seconds) as keeper:
+    with ImportKeeper(resources.catalog, token, lease_seconds, stopping=resources.stopping) as keeper:
         try:
             Import(row, keeper, resources).run()
         except LeaseLost as error:

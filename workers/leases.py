@@ -1,11 +1,13 @@
 """A lease kept alive while its work goes on, and the news of what was taken from it meanwhile.
 
-All claims of one task share a token, and so one lease. A source's run has a lease of the same kind.
+All claims of one task share a token, and so one lease. A source's run has a lease of the same kind. A worker that is to
+end and cannot (an embedding service keeps it waiting) gives back what it holds before it is killed: nobody died of it.
 """
 
 import logging
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Final, Self
 
@@ -13,9 +15,11 @@ from retrieval.catalog.source_rows import SourceClaim
 from retrieval.catalog.transaction import Catalog
 from retrieval.errors import CatalogError, LeaseLost
 from retrieval.ids import FileId, LeaseToken, StoreId
+from workers.resources import never
 from workers.slates import ServingSlate, Slate
 
-AGAIN_SECONDS: Final = 1.0  # until the next try when the catalog did not answer
+AGAIN_SECONDS: Final = 1.0  # until the next try when the catalog did not answer, or look whether the worker is to end
+ENDING_SECONDS: Final = 5.0  # that a step may still take then; whoever ends workers gives them at least ten
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +28,18 @@ class LeaseKeeper:
     """Renews in a thread until left. Whoever works asks `holds` before each costly step."""
 
     def __init__(
-        self, catalog: Catalog, store: StoreId, token: LeaseToken, lease_seconds: int, slate: Slate | None = None
+        self,
+        catalog: Catalog,
+        store: StoreId,
+        token: LeaseToken,
+        lease_seconds: int,
+        slate: Slate | None = None,
+        *,
+        stopping: Callable[[], bool] = never,
+        ending_seconds: float = ENDING_SECONDS,
     ) -> None:
+        self._stopping = stopping
+        self._ending_seconds = ending_seconds
         self._catalog = catalog
         self._slate = slate or ServingSlate()
         self._store = store
@@ -60,9 +74,30 @@ class LeaseKeeper:
         return file in self._held
 
     def _keep(self) -> None:
-        pause = self._lease_seconds / 3
-        while not self._left.wait(pause):
-            pause = self._lease_seconds / 3 if self._renew() else AGAIN_SECONDS
+        due = time.monotonic() + self._lease_seconds / 3
+        release_at: float | None = None
+        while not self._left.wait(min(AGAIN_SECONDS, self._lease_seconds / 3)):
+            now = time.monotonic()
+            if release_at is None and self._stopping():
+                release_at = now + self._ending_seconds
+            if release_at is not None and now >= release_at:
+                if self._release():
+                    return
+            elif now >= due:
+                due = now + (self._lease_seconds / 3 if self._renew() else AGAIN_SECONDS)
+
+    def _release(self) -> bool:
+        """Whatever its worker still makes of it is refused."""
+        try:
+            with self._catalog.transaction() as tx:
+                files = self._slate.claims(tx).release(self._store, self._token)
+        except CatalogError as error:
+            log.warning("claims not given back", extra={"store": self._store, "why": type(error).__name__})
+            return False
+        with self._lock:
+            self._held.clear()
+        log.info("claims given back", extra={"store": self._store, "files": files})
+        return True
 
     def _renew(self) -> bool:
         with self._lock:

@@ -65,7 +65,10 @@ def index_waiting(
     `more` is called before the work begins if the first claim came back full, so that others can take the rest.
     """
     size, token = size or resources.claim_size, new_lease_token()
-    with LeaseKeeper(resources.catalog, store, token, size.lease_seconds, resources.slate) as lease:
+    keeper = LeaseKeeper(
+        resources.catalog, store, token, size.lease_seconds, resources.slate, stopping=resources.stopping
+    )
+    with keeper as lease:
         task = Task(store, token, lease, resources, size)
         claims = task.claim(size.files)
         if claims and more is not None and task.full(claims):

@@ -79,7 +79,8 @@ def _build(store: StoreId, resources: WorkerResources, upkeep: Upkeep) -> int:
     unit = min(CALLS_A_UNIT * resources.claim_size.call_chunks, MOST_UNIT_CHUNKS)
     mine = replace(resources, slate=EditionSlate(unit))
     token, ends_at, done = new_lease_token(), time.monotonic() + resources.claim_size.shift_seconds, 0
-    with LeaseKeeper(mine.catalog, store, token, mine.claim_size.lease_seconds, mine.slate) as lease:
+    keeper = LeaseKeeper(mine.catalog, store, token, mine.claim_size.lease_seconds, mine.slate, stopping=mine.stopping)
+    with keeper as lease:
         while time.monotonic() < ends_at and not mine.stopping():
             taken = _take(store, mine, token, lease)
             if not taken:

@@ -118,6 +118,11 @@ class Imports:
         mine = update(imports).where(_WAITING, imports.c.lease_token == token)
         return self._connection.execute(mine.values(leased_until=now + lease_seconds, bytes_done=done)).rowcount > 0
 
+    def release(self, token: LeaseToken) -> None:
+        """Give it back as if it had not been claimed."""
+        mine = update(imports).where(_WAITING, imports.c.lease_token == token)
+        self._connection.execute(mine.values(lease_token=None, leased_until=0, attempt=imports.c.attempt - 1))
+
     def retry_later(self, token: LeaseToken, until: int) -> None:
         mine = update(imports).where(_WAITING, imports.c.lease_token == token)
         self._connection.execute(mine.values(lease_token=None, leased_until=until))

@@ -5,6 +5,7 @@ import json
 import random
 import tarfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,8 @@ import pytest
 from retrieval.archive.exporting import begin_export, pieces, release
 from retrieval.archive.members import BLOCK
 from retrieval.catalog.rows import FileStatus
-from retrieval.errors import NotFound
-from retrieval.ids import StoreId
+from retrieval.errors import LeaseLost, NotFound
+from retrieval.ids import StoreId, new_lease_token
 from tests.support.moving import (
     Members,
     answers,
@@ -31,6 +32,7 @@ from tests.support.moving import (
     take_in,
 )
 from tests.support.workshop import Workshop, open_workshop
+from workers.import_leases import ImportKeeper
 from workers.import_waiting import import_waiting
 from workers.pipeline import index_waiting
 from workers.sweeping import Grace, expire, sweep_removed
@@ -106,6 +108,25 @@ def test_a_store_that_is_not_the_same_keeps_its_id(shop: Workshop, carried: byte
     before = holdings(shop)
     assert import_waiting(shop.resources)
     assert holdings(shop) == before
+
+
+def until_lost(keeper: ImportKeeper) -> None:
+    for _ in range(600):
+        keeper.check()
+        time.sleep(0.1)
+
+
+def test_an_import_is_given_back_uncounted_when_its_worker_is_to_end(shop: Workshop, carried: bytes) -> None:
+    bring(shop, carried)
+    token = new_lease_token()
+    with shop.catalog.transaction() as tx:
+        assert tx.imports.claim(token, shop.catalog.now(), 300)
+    with ImportKeeper(shop.catalog, token, 300, stopping=lambda: True) as keeper, pytest.raises(LeaseLost):
+        until_lost(keeper)
+    with shop.catalog.transaction() as tx:
+        again = tx.imports.claim(new_lease_token(), shop.catalog.now(), 300)
+    assert again is not None
+    assert (again.attempt, again.deaths) == (1, 0)
 
 
 def test_new_ids_make_a_second_store_beside_the_first(shop: Workshop, carried: bytes) -> None:

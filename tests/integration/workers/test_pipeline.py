@@ -1,6 +1,7 @@
 """What one task does with what waits in a store: real catalog, disk and children; an embedder that is watched."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -219,6 +220,31 @@ def test_a_worker_that_is_to_end_gives_back_what_it_has_not_done(shop: Workshop)
     shop.embedder.before = None
     assert index_waiting(store, shop.resources) == 4, "they come together: nobody died over them"
     assert shop.statuses(store, files) == [DONE] * 6
+
+
+def test_a_worker_that_cannot_end_gives_back_what_it_holds_before_it_is_killed(shop: Workshop) -> None:
+    """As one whose embedding service keeps it waiting. It is not killed here, and comes back too late."""
+    store, held = shop.new_store(), threading.Event()
+    files = shop.attach(store, pages(3))
+
+    def hang(_: Sequence[str]) -> None:
+        shop.stop.set()
+        until = time.monotonic() + 60
+        while not held.is_set() and time.monotonic() < until:
+            with shop.catalog.reading() as tx:
+                if tx.claims.any_waiting(store, now=shop.catalog.now()):
+                    held.set()
+            time.sleep(0.05)
+        assert held.is_set(), "the claims were kept"
+
+    shop.embedder.before = hang
+    index_waiting(store, shop.resources, ClaimSize(lease_seconds=300))
+    assert shop.statuses(store, files) == [WAITING] * 3
+    with shop.catalog.transaction() as tx:
+        again = tx.claims.claim(
+            store, most=9, most_bytes=1 << 20, token=new_lease_token(), now=shop.catalog.now(), lease_seconds=9
+        )
+    assert [(claim.attempt, claim.deaths) for claim in again] == [(1, 0)] * 3
 
 
 def test_a_taken_over_claim_publishes_nothing(shop: Workshop) -> None:
