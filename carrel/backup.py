@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from carrel.durable import sha256_of, sync, write
 from carrel.exits import Exit
-from carrel.remote import ServerError
+from carrel.failing import ServerError
 from carrel.version import version
 from configs.settings import Settings
-from retrieval.api.service import KEY_FILE, PEPPER_FILE
+from retrieval.api.secret_files import KEY_FILE, PEPPER_FILE
 from retrieval.catalog.copying import copy_catalog, objects_named_in
 from retrieval.catalog.rows import SegmentRow
 from retrieval.catalog.transaction import Catalog

@@ -22,7 +22,7 @@ from configs.settings import Settings
 from ingest.embedding import EmbedderConfig
 from ingest.embedding.model_folder import PUBLISHED, is_complete
 from ingest.errors import IngestError
-from retrieval.api.service import KEY_FILE, PEPPER_FILE
+from retrieval.api.secret_files import KEY_FILE, PEPPER_FILE
 from retrieval.catalog.database import Database
 from retrieval.catalog.progress import ProgressReports
 from retrieval.catalog.rows import Trouble

@@ -1,63 +1,73 @@
 """The command `carrel`: what each word does stands in the room it names.
 
-A group of words is a module with a typer `app`, added below. Its commands take the options of `carrel.options`, speak
-to the server through `connect`, answer through `Output`, and raise `ServerError` when something is wrong: `main` is the
-one place that turns errors into a sentence and an exit code. docs/cli.md lists every command, held by a test.
+A room is a module with a function for a command, or with a typer `app` for a group of them, and is entered when its
+word is said (`carrel.words`). Its commands take the options of `carrel.options`, speak to the server through `connect`,
+answer through `Output`, and raise `ServerError` when something is wrong: `main` is the one place that turns errors into
+a sentence and an exit code. docs/cli.md lists every command, held by a test.
 """
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from carrel import (
-    backups,
-    batches,
-    bench,
-    doctor,
-    files,
-    ingest,
-    keys,
-    migrate,
-    moving,
-    output,
-    processes,
-    refresh,
-    reindex,
-    search,
-    stores,
-    supervisor,
-)
+from carrel import output
 from carrel.exits import Exit
-from carrel.listening import PortTaken, inherited, listen
-from carrel.options import ConfigOption
-from carrel.remote import ServerError
+from carrel.failing import ServerError
 from carrel.version import version
-from configs.settings import SettingsError, load_settings
+from carrel.words import Word, Words
+from configs.errors import SettingsError
 from retrieval.errors import CatalogError
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
-app.add_typer(keys.app, name="keys", help="Make, list and revoke API keys.")
-app.add_typer(keys.projects, name="projects", help="List projects and set their limits.")
-app.command()(ingest.ingest)
-app.command()(search.search)
-app.command()(doctor.doctor)
-app.command()(bench.bench)
-app.add_typer(files.app, name="files", help="List, show, fetch and remove files.")
-app.add_typer(batches.app, name="batches", help="Watch and stop the file batches of a store.")
-app.command("export")(moving.export_command)
-app.command("import")(moving.import_command)
-app.command("backup")(backups.backup_command)
-app.command("restore")(backups.restore_command)
-app.add_typer(migrate.app, name="migrate", help="Bring over what another service holds.")
-app.add_typer(refresh.app, name="refresh", help="Keep stores as their sources are, and read the reports.")
-app.add_typer(reindex.app, name="reindex", help="Another model or chunking for a store that stays in use.")
-app.add_typer(stores.app, name="stores", help="List, make, show and remove vector stores.")
-model = typer.Typer(no_args_is_help=True)
-app.add_typer(model, name="model", help="The local embedding model.")
 
-TiedOption = Annotated[bool, typer.Option("--tied", hidden=True, help="End when standard input ends.")]
+class Carrel(Words):
+    words: ClassVar[dict[str, Word]] = {
+        "serve": Word(
+            "carrel.running",
+            "serve",
+            "Start API, worker and beat on this machine, and keep them running until Ctrl-C.",
+        ),
+        "api": Word(
+            "carrel.running", "api", "Run the API in the foreground: one process, or as many as `api.processes` says."
+        ),
+        "worker": Word("carrel.running", "worker", "Run one worker in the foreground."),
+        "beat": Word("carrel.running", "beat", "Run the timetable in the foreground; one is enough, two do no harm."),
+        "ingest": Word(
+            "carrel.ingest",
+            "ingest",
+            "Bring files and folders into a store: whatever is new there or has changed since.",
+        ),
+        "search": Word("carrel.search", "search", "Search a store."),
+        "doctor": Word(
+            "carrel.doctor", "doctor", "Check every part of the set-up, and say what to do about what is wrong."
+        ),
+        "bench": Word(
+            "carrel.bench", "bench", "Measure this server from here, with documents of its own that are removed again."
+        ),
+        "export": Word(
+            "carrel.moving", "export_command", "Carry a store out as one file, as it is now, while it is in use."
+        ),
+        "import": Word("carrel.moving", "import_command", "Make a store of an archive: whole, or not at all."),
+        "backup": Word(
+            "carrel.backups",
+            "backup_command",
+            "Back up the installation of the settings while it runs; copies only what is new.",
+        ),
+        "restore": Word("carrel.backups", "restore_command", "Make an installation of a backup, looked at before."),
+        "keys": Word("carrel.keys", "app", "Make, list and revoke API keys."),
+        "projects": Word("carrel.keys", "projects", "List projects and set their limits."),
+        "files": Word("carrel.files", "app", "List, show, fetch and remove files."),
+        "batches": Word("carrel.batches", "app", "Watch and stop the file batches of a store."),
+        "migrate": Word("carrel.migrate", "app", "Bring over what another service holds."),
+        "refresh": Word("carrel.refresh", "app", "Keep stores as their sources are, and read the reports."),
+        "reindex": Word("carrel.reindex", "app", "Another model or chunking for a store that stays in use."),
+        "stores": Word("carrel.stores", "app", "List, make, show and remove vector stores."),
+        "model": Word("carrel.running", "model", "The local embedding model."),
+    }
+
+
+app = typer.Typer(cls=Carrel, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 
 
 def _show_version(wanted: bool) -> None:
@@ -73,66 +83,6 @@ def carrel(
     ] = False,
 ) -> None:
     """Self-hosted vector stores that speak OpenAI's API."""
-
-
-@app.command()
-def serve(
-    config: ConfigOption = None,
-    no_auth: Annotated[bool, typer.Option("--no-auth", help="Ask for no key; on loopback only.")] = False,
-) -> None:
-    """Start API, worker and beat on this machine, and keep them running until Ctrl-C."""
-    settings = load_settings(file=config)
-    if no_auth:
-        settings = settings.model_copy(update={"access": settings.access.model_copy(update={"require_keys": False})})
-    raise typer.Exit(supervisor.serve(settings, config))
-
-
-@app.command()
-def api(
-    config: ConfigOption = None,
-    tied: TiedOption = False,
-    listening: Annotated[int, typer.Option(hidden=True, help="Descriptor of a socket that listens.")] = -1,
-) -> None:
-    """Run the API in the foreground: one process, or as many as `api.processes` says."""
-    processes.tie(tied)
-    settings = load_settings(file=config)
-    if listening >= 0:
-        processes.run_api(settings, inherited(listening))
-        return
-    try:
-        socket = listen(settings.host, settings.port)
-    except PortTaken as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(Exit.SETTINGS) from None
-    if processes.api_processes(settings) == 1:
-        processes.run_api(settings, socket)
-    else:
-        raise typer.Exit(supervisor.serve_api(settings, config, socket))
-
-
-@app.command()
-def worker(
-    config: ConfigOption = None,
-    queues: Annotated[str, typer.Option(help="Queues to serve, by commas.")] = "interactive,bulk,upkeep",
-    concurrency: Annotated[int, typer.Option(help="Worker processes; 0: one per processor.")] = 0,
-    tied: TiedOption = False,
-) -> None:
-    """Run one worker in the foreground."""
-    processes.tie(tied)
-    processes.run_worker(load_settings(file=config), queues, concurrency)
-
-
-@app.command()
-def beat(config: ConfigOption = None, tied: TiedOption = False) -> None:
-    """Run the timetable in the foreground; one is enough, two do no harm."""
-    processes.tie(tied)
-    processes.run_beat(load_settings(file=config))
-
-
-@model.command("fetch")
-def fetch(config: ConfigOption = None) -> None:
-    """Fetch the configured embedding model and verify it."""
-    processes.fetch(load_settings(file=config))
 
 
 def main() -> None:

@@ -14,10 +14,12 @@ from rich.text import Text
 
 from carrel.checks import CLOCK_SECONDS, Finding, State, checks_here, is_in_use, ok, problem, warning
 from carrel.exits import Exit
+from carrel.failing import ServerError
 from carrel.options import LOOPBACK, ConfigOption, JsonOption, KeyOption, UrlOption, connect
 from carrel.output import Output
-from carrel.remote import Remote, ServerError
-from configs.settings import SERVER_VARIABLE, SettingsError, load_settings
+from carrel.remote import Remote
+from configs.errors import SettingsError
+from configs.settings import SERVER_VARIABLE, load_settings
 
 STYLES: Final = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "bold red"}
 ROUND_TRIP_SECONDS: Final = 60.0

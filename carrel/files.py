@@ -7,10 +7,10 @@ from typing import Annotated, Final
 import typer
 
 from carrel.exits import Exit
+from carrel.failing import ServerError
 from carrel.naming import store_id
 from carrel.options import JsonOption, KeyOption, LimitOption, UrlOption, YesOption, connect
 from carrel.output import Columns, Output
-from carrel.remote import ServerError
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 

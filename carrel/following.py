@@ -6,8 +6,9 @@ from typing import Final
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
+from carrel.failing import ServerError
 from carrel.output import Output, size
-from carrel.remote import Json, Remote, ServerError
+from carrel.remote import Json, Remote
 
 RECONNECT_SECONDS: Final = 1.0
 MOST_RECONNECTS: Final = 60

@@ -3,7 +3,7 @@
 import typer
 
 from configs.settings import Settings
-from retrieval.api.service import KEY_FILE
+from retrieval.api.secret_files import KEY_FILE
 
 
 def greet(settings: Settings, url: str, minted: str | None) -> None:

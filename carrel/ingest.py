@@ -12,13 +12,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from carrel.exits import Exit
+from carrel.failing import ServerError
 from carrel.following import counts, sentence, span
 from carrel.ledger import Ledger
 from carrel.loading import HASH, PATH, PATIENCE_SECONDS, Loader, Report, Watch
 from carrel.naming import store_named
 from carrel.options import JsonOption, KeyOption, UrlOption, connect
 from carrel.output import Output, size
-from carrel.remote import Json, Remote, ServerError
+from carrel.remote import Json, Remote
 from carrel.search import typed
 from carrel.walking import Found, Wanted, walk
 

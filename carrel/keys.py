@@ -1,33 +1,33 @@
 """`carrel keys` and `carrel projects`: who may ask, for what, how much and how long, in the catalog of the settings."""
 
-import json
 import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import typer
 
-from configs.settings import Settings, SettingsError, load_settings
+from carrel.exits import Exit
+from carrel.failing import ServerError
+from carrel.options import ConfigOption, JsonOption
+from carrel.output import Columns, Output
+from configs.settings import load_settings
 from retrieval.api.limits import NAMES
 from retrieval.api.service import first_project, pepper_of
 from retrieval.catalog.account_rows import KeyRow, ProjectRow, Scope
 from retrieval.catalog.keys import NewKey, hash_of, hint_of
 from retrieval.catalog.transaction import Catalog
-from retrieval.errors import RetrievalError
+from retrieval.errors import NotFound
 from retrieval.ids import KeyId, new_key_id, new_project_id
 from retrieval.resources import catalog_url
 
-app = typer.Typer(no_args_is_help=True)
-projects = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
+projects = typer.Typer(no_args_is_help=True, help="List projects and set their limits.")
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.")]
 ProjectOption = Annotated[str, typer.Option(help="Name of the project; made if there is none of it.")]
 KnownProjectOption = Annotated[str, typer.Option("--project", help="Name of the project.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 LimitOption = Annotated[
     list[str] | None,
     typer.Option("--limit", metavar="NAME=NUMBER", help=f"May be given more than once. Names: {', '.join(NAMES)}."),
@@ -43,8 +43,18 @@ RouteOption = Annotated[
 SPAN: Final = re.compile(r"(\d{1,6})([mhdw])\Z")
 SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 LARGEST: Final = 2**53
-BAD_SETTINGS: Final = 78
-WRONG: Final = 2  # the exit code of a command line that cannot be understood
+
+KEYS: Final[Columns] = {
+    "id": "id",
+    "hint": "hint",
+    "scopes": "scopes",
+    "state": "state",
+    "ends": "expires_at",
+    "routes": "routes",
+    "limits": "limits",
+    "name": "name",
+}
+PROJECTS: Final[Columns] = {"id": "id", "keeps": "bytes_stored", "limits": "limits", "name": "name"}
 
 
 @app.command()
@@ -56,60 +66,65 @@ def create(
     route: RouteOption = None,
     limit: LimitOption = None,
     config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a key and print it; it is shown this once."""
-    settings = _settings(config)
+    settings = load_settings(file=config)
     ends, routes, limits = _expiry(expires, int(time.time())), _routes(route), _limits(limit)
     secret = f"sk-carrel-{secrets.token_urlsafe(32)}"
     with Catalog.open(catalog_url(settings)) as catalog:
         first_project(catalog)
         with catalog.transaction() as tx:
-            found = tx.projects.named(project) or tx.projects.add(new_project_id(), project, catalog.now())
+            now = catalog.now()
+            found = tx.projects.named(project) or tx.projects.add(new_project_id(), project, now)
             scopes = tuple(scope or (Scope.READ, Scope.WRITE))
             hashed = hash_of(secret, pepper_of(settings))
             key = NewKey(new_key_id(), found.id, name, hashed, hint_of(secret), scopes, routes, limits, ends)
-            tx.keys.add(key, catalog.now())
-    typer.echo(secret)
+            tx.keys.add(key, now)
+            made = tx.keys.get(found.id, key.id)
+    Output(as_json=as_json).done({**_record(made, now), "key": secret}, secret)
 
 
 @app.command("list")
 def list_keys(
-    project: KnownProjectOption = "default", as_json: JsonOption = False, config: ConfigOption = None
+    project: KnownProjectOption = "default", config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """List the keys of a project, without the keys themselves."""
-    with Catalog.open(catalog_url(_settings(config))) as catalog:
+    with Catalog.open(catalog_url(load_settings(file=config))) as catalog:
         now = catalog.now()
         with catalog.reading() as tx:
             keys = tx.keys.all(_known(tx.projects.named(project), project).id)
-    for key in keys:
-        typer.echo(json.dumps(_record(key, now)) if as_json else _line(key, now))
+    Output(as_json=as_json).listing([_record(key, now) for key in keys], KEYS)
 
 
 @app.command()
-def revoke(key: str, project: KnownProjectOption = "default", config: ConfigOption = None) -> None:
+def revoke(
+    key: Annotated[str, typer.Argument(help="Its id; `carrel keys list` shows it.")],
+    project: KnownProjectOption = "default",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Revoke a key by its id; running servers notice within seconds."""
-    with Catalog.open(catalog_url(_settings(config))) as catalog:
+    with Catalog.open(catalog_url(load_settings(file=config))) as catalog:
+        now = catalog.now()
         try:
             with catalog.transaction() as tx:
                 found = _known(tx.projects.named(project), project)
                 before = tx.keys.get(found.id, KeyId(key))
-                tx.keys.revoke(found.id, before.id, catalog.now())
-        except RetrievalError as error:
-            _refuse(f"{error} in the project {project!r}. `carrel keys list` shows the ids.", 1)
-    typer.echo(f"{key} was revoked before." if before.revoked_at is not None else f"{key} is revoked.")
+                tx.keys.revoke(found.id, before.id, now)
+                after = tx.keys.get(found.id, before.id)
+        except NotFound as error:
+            _refuse(f"{error} in the project {project!r}. `carrel keys list` shows the ids.", Exit.NOT_FOUND)
+    said = f"{key} was revoked before." if before.revoked_at is not None else f"{key} is revoked."
+    Output(as_json=as_json).done(_record(after, now), said)
 
 
 @projects.command("list")
-def list_projects(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+def list_projects(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List all projects, with what they keep and their limits."""
-    with Catalog.open(catalog_url(_settings(config))) as catalog, catalog.reading() as tx:
+    with Catalog.open(catalog_url(load_settings(file=config))) as catalog, catalog.reading() as tx:
         found = tx.projects.all()
-    for one in found:
-        if as_json:
-            record = {"id": one.id, "name": one.name, "bytes_stored": one.bytes_stored, "limits": dict(one.limits)}
-            typer.echo(json.dumps(record))
-        else:
-            typer.echo("  ".join((one.id, f"{one.bytes_stored} bytes", _written(one.limits), one.name)))
+    Output(as_json=as_json).listing(map(_project, found), PROJECTS, right=("keeps",))
 
 
 @projects.command("limit")
@@ -117,32 +132,25 @@ def limit_project(
     name: Annotated[str, typer.Argument(help="Name of the project.")],
     limit: LimitOption = None,
     config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Set limits of a project: those named are changed, 0 lifts one. Running servers notice within seconds."""
     given = _limits(limit)
     if not given:
         _refuse(f"Say which limit: --limit NAME=NUMBER. Names: {', '.join(NAMES)}.")
-    with Catalog.open(catalog_url(_settings(config))) as catalog, catalog.transaction() as tx:
+    with Catalog.open(catalog_url(load_settings(file=config))) as catalog, catalog.transaction() as tx:
         found = _known(tx.projects.named(name), name)
         changed = tx.projects.set_limits(found.id, {**found.limits, **given})
-    typer.echo(f"{name}: {_written(changed.limits)}")
+    Output(as_json=as_json).done(_project(changed), f"{name}: {_written(changed.limits)}")
 
 
-def _settings(config: Path | None) -> Settings:
-    try:
-        return load_settings(file=config)
-    except SettingsError as error:
-        _refuse(f"The settings cannot be used:\n{error}", BAD_SETTINGS)
-
-
-def _refuse(message: str, code: int = WRONG) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(code)
+def _refuse(message: str, code: Exit = Exit.USAGE) -> NoReturn:
+    raise ServerError(message, exit_code=code)
 
 
 def _known(project: ProjectRow | None, name: str) -> ProjectRow:
     if project is None:
-        _refuse(f"There is no project named {name!r}. `carrel projects list` shows them.", 1)
+        _refuse(f"There is no project named {name!r}. `carrel projects list` shows them.", Exit.NOT_FOUND)
     return project
 
 
@@ -189,27 +197,13 @@ def _state(key: KeyRow, now: int) -> str:
     return "valid" if key.valid_at(now) else "expired"
 
 
-def _date(moment: int) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%MZ")
-
-
 def _written(limits: Mapping[str, int]) -> str:
     return ",".join(f"{name}={value}" for name, value in sorted(limits.items())) or "no limits"
 
 
-def _line(key: KeyRow, now: int) -> str:
-    parts = [key.id, key.hint, ",".join(sorted(key.scopes)), _state(key, now)]
-    if key.expires_at is not None:
-        parts.append(f"until {_date(key.expires_at)}")
-    if key.routes is not None:
-        parts.append(",".join(key.routes))
-    if key.limits:
-        parts.append(_written(key.limits))
-    return "  ".join([*parts, key.name])
-
-
 def _record(key: KeyRow, now: int) -> dict[str, object]:
     return {
+        "object": "key",
         "id": key.id,
         "name": key.name,
         "hint": key.hint,
@@ -222,3 +216,8 @@ def _record(key: KeyRow, now: int) -> dict[str, object]:
         "revoked_at": key.revoked_at,
         "last_used_at": key.last_used_at,
     }
+
+
+def _project(one: ProjectRow) -> dict[str, object]:
+    limits = dict(one.limits)
+    return {"object": "project", "id": one.id, "name": one.name, "bytes_stored": one.bytes_stored, "limits": limits}

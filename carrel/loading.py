@@ -15,8 +15,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from carrel.exits import Exit
+from carrel.failing import ServerError
 from carrel.ledger import Ledger
-from carrel.remote import Json, Remote, ServerError
+from carrel.remote import Json, Remote
 from carrel.walking import Found, found_at
 
 PATH, HASH = "path", "sha256"

@@ -17,9 +17,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from carrel.exits import Exit
+from carrel.failing import ServerError
 from carrel.options import JsonOption, KeyOption, UrlOption, connect
 from carrel.output import Output
-from carrel.remote import Json, Remote, ServerError
+from carrel.remote import Json, Remote
 
 PATIENCE_SECONDS: Final = 120.0
 ATTACHED_AT_ONCE: Final = 500

@@ -18,10 +18,11 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 
 from carrel.durable import sync
 from carrel.exits import Exit
+from carrel.failing import ServerError
 from carrel.naming import store_id
 from carrel.options import JsonOption, KeyOption, UrlOption, connect
 from carrel.output import Output, size
-from carrel.remote import Json, Remote, ServerError
+from carrel.remote import Json, Remote
 from retrieval.archive.errors import ArchiveRefused
 from retrieval.archive.reading import Archive
 

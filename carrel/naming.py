@@ -1,7 +1,8 @@
 """What people call things, to what the API calls them."""
 
 from carrel.exits import Exit
-from carrel.remote import Json, Remote, ServerError
+from carrel.failing import ServerError
+from carrel.remote import Json, Remote
 
 
 def store_named(remote: Remote, given: str) -> Json | None:

@@ -14,7 +14,7 @@ import typer
 
 from carrel.remote import Remote
 from configs.settings import SERVER_VARIABLE, Settings, load_settings
-from retrieval.api.service import KEY_FILE
+from retrieval.api.secret_files import KEY_FILE
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where it listens, to where it is reached)

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from carrel.exits import Exit
-from carrel.remote import ServerError
+from carrel.failing import ServerError
 
 Columns = Mapping[str, str | tuple[str, ...]]  # headings, and the key (or path of keys) of what stands below
 

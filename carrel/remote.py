@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final, Self, TypeVar, cast
 import httpx
 
 from carrel.exits import Exit, of_status
+from carrel.failing import ServerError
 
 Json = dict[str, Any]
 Piece = TypeVar("Piece", bytes, str)
@@ -26,21 +27,6 @@ PAGE: Final = 100
 _TRY_AGAIN: Final = frozenset({429, 503})
 _LONGEST_PAUSE_SECONDS: Final = 15.0
 _PIECE_BYTES: Final = 256 << 10
-
-
-class ServerError(Exception):
-    def __init__(
-        self,
-        message: str,
-        *,
-        exit_code: Exit,
-        code: str | None = None,
-        status: int | None = None,
-        param: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message, self.exit_code = message, exit_code
-        self.code, self.status, self.param = code, status, param
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from carrel.backup import BACKUPS, CATALOG, FORMAT, OBJECTS, VERSION, Named, Report, copy_object, named_in
 from carrel.durable import pieces_of, sha256_of, write
 from carrel.exits import Exit
-from carrel.remote import ServerError
+from carrel.failing import ServerError
 from retrieval.errors import ObjectMissing, SegmentDamaged, StorageError
 from retrieval.index.files import index_checksum
 from retrieval.segments.reader import open_stored

@@ -8,10 +8,11 @@ import typer
 from rich.text import Text
 
 from carrel.exits import Exit
+from carrel.failing import ServerError
 from carrel.naming import store_id
 from carrel.options import JsonOption, KeyOption, UrlOption, connect
 from carrel.output import Output
-from carrel.remote import Json, ServerError
+from carrel.remote import Json
 
 COMPARISONS: Final = (("!=", "ne"), (">=", "gte"), ("<=", "lte"), ("=", "eq"), (">", "gt"), ("<", "lt"))
 PLAIN: Final = re.compile(r"\s*([^=<>!]+?)\s*(!=|>=|<=|=|>|<)\s*(.*)\Z", re.DOTALL)

@@ -14,16 +14,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from configs.errors import SettingsError
+
 PREFIX = "CARREL_"
 FILE_VARIABLE = "CARREL_CONFIG"
 SERVER_VARIABLE = "CARREL_URL"  # for the command line: not a setting of the service, whose address is host and port
 NO_SETTINGS = frozenset({FILE_VARIABLE, SERVER_VARIABLE})
 MODELS = "models"
 MODELS_VARIABLE = "CARREL_MODELS"
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be used; the message has one line for each."""
 
 
 class Section(BaseModel):

@@ -19,7 +19,8 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from configs.settings import Settings, SettingsError, load_settings
+from configs.errors import SettingsError
+from configs.settings import Settings, load_settings
 from ingest.children import Attempt, ChildPool, Reading
 from ingest.chunking.chunk import ChunkLimits
 from ingest.embedding import CacheConfig, Embedder, EmbedderConfig, open_embedder

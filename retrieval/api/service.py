@@ -14,6 +14,7 @@ from retrieval.api.errors import sentence_of
 from retrieval.api.limits import Counters, Limiter, LocalCounters
 from retrieval.api.metrics import BUCKETS, Facts, Metrics, Totals
 from retrieval.api.readiness import Readiness
+from retrieval.api.secret_files import KEY_FILE, PEPPER_FILE
 from retrieval.api.shared_limits import SharedCounters, shareable
 from retrieval.catalog.account_rows import Scope
 from retrieval.catalog.keys import NewKey, hash_of, hint_of
@@ -26,8 +27,6 @@ from retrieval.resources import Resources, open_resources
 from retrieval.tallies import Tallies
 
 DEFAULT_PROJECT: Final = "default"
-KEY_FILE: Final = "first-key"
-PEPPER_FILE: Final = "pepper"
 TALLIES: Final = "tallies"
 ALL_SCOPES: Final = (Scope.READ, Scope.WRITE, Scope.ADMIN)
 

@@ -1,49 +1,50 @@
 """The tables of what is on its way: holds of exports and backups, and imports."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Table, Text, text
+from sqlalchemy import Boolean, Column, Index, Table, Text, text
 
-from retrieval.catalog.tables import Serial, metadata
+from retrieval.catalog.columns import belongs, identity, number, serial, text_column
+from retrieval.catalog.tables import metadata
 
 # What may not be swept for a while, because an export or a backup reads it: all of a store, or, without one, anything.
 holds = Table(
     "holds",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("project_id", Text, nullable=True),
-    Column("store_id", Text, nullable=True),
-    Column("created_at", BigInteger, nullable=False),
-    Column("held_until", BigInteger, nullable=False),
-    Column("ends_at", BigInteger, nullable=False),  # however often it is renewed
-    Column("generation", BigInteger, nullable=False),
-    Column("bytes", BigInteger, nullable=False),
-    Column("files", BigInteger, nullable=False),
-    Column("chunks", BigInteger, nullable=False),
-    Column("etag", Text, nullable=False),
+    text_column("project_id", nullable=True),
+    text_column("store_id", nullable=True),
+    number("created_at"),
+    number("held_until"),
+    number("ends_at"),  # however often it is renewed
+    number("generation"),
+    number("bytes"),
+    number("files"),
+    number("chunks"),
+    text_column("etag"),
 )
 
 imports = Table(
     "imports",
     metadata,
-    Column("serial", Serial, primary_key=True, autoincrement=True),
-    Column("id", Text, nullable=False, unique=True),
-    Column("project_id", Text, ForeignKey("projects.id"), nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("file_id", Text, nullable=False),  # the archive; it may be deleted
+    serial(),
+    identity(),
+    belongs("project_id", "projects.id"),
+    number("created_at"),
+    text_column("file_id"),  # the archive; it may be deleted
     Column("keep_ids", Boolean, nullable=False),
-    Column("model", Text, nullable=True),  # null: the archive's vectors as they are
-    Column("name", Text, nullable=True),
-    Column("store_id", Text, nullable=True),
-    Column("status", Text, nullable=False),
-    Column("bytes", BigInteger, nullable=False),
-    Column("bytes_done", BigInteger, nullable=False),
-    Column("files", BigInteger, nullable=False),
+    text_column("model", nullable=True),  # null: the archive's vectors as they are
+    text_column("name", nullable=True),
+    text_column("store_id", nullable=True),
+    text_column("status"),
+    number("bytes"),
+    number("bytes_done"),
+    number("files"),
     Column("unchanged", Boolean, nullable=False),
-    Column("error_message", Text, nullable=True),
-    Column("attempt", BigInteger, nullable=False),
-    Column("deaths", BigInteger, nullable=False),
-    Column("lease_token", Text, nullable=True),
-    Column("leased_until", BigInteger, nullable=False),
-    Column("settled_at", BigInteger, nullable=True),
+    text_column("error_message", nullable=True),
+    number("attempt"),
+    number("deaths"),
+    text_column("lease_token", nullable=True),
+    number("leased_until"),
+    number("settled_at", nullable=True),
     Index(
         "ix_imports_waiting",
         "serial",

@@ -1,7 +1,8 @@
 """The tables of running it: who works, and what was answered to requests that may come again."""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Table, Text
+from sqlalchemy import Column, ForeignKey, Index, Table, Text
 
+from retrieval.catalog.columns import number, text_column
 from retrieval.catalog.tables import metadata
 
 # When each worker was last heard of. They belong to no project.
@@ -9,7 +10,7 @@ workers = Table(
     "workers",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("seen_at", BigInteger, nullable=False),
+    number("seen_at"),
 )
 
 # Kept for a day.
@@ -18,8 +19,8 @@ kept_answers = Table(
     metadata,
     Column("project_id", Text, ForeignKey("projects.id"), primary_key=True),
     Column("key", Text, primary_key=True),
-    Column("fingerprint", Text, nullable=False),
-    Column("answer", Text, nullable=False),  # JSON
-    Column("created_at", BigInteger, nullable=False),
+    text_column("fingerprint"),
+    text_column("answer"),  # JSON
+    number("created_at"),
     Index("ix_kept_answers_created_at", "created_at"),
 )

@@ -2,45 +2,46 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, ForeignKey, Index, Table, Text, text
 
-from retrieval.catalog.tables import Serial, documents, metadata
+from retrieval.catalog.columns import belongs, identity, number, serial, text_column
+from retrieval.catalog.tables import documents, metadata
 
 reindexes = Table(
     "reindexes",
     metadata,
-    Column("serial", Serial, primary_key=True, autoincrement=True),
-    Column("id", Text, nullable=False, unique=True),
-    Column("store_id", Text, ForeignKey("vector_stores.id"), nullable=False),
-    Column("project_id", Text, ForeignKey("projects.id"), nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("state", Text, nullable=False),
+    serial(),
+    identity(),
+    belongs("store_id", "vector_stores.id"),
+    belongs("project_id", "projects.id"),
+    number("created_at"),
+    text_column("state"),
     Column("active", Boolean, nullable=False),  # the store has a second edition: being built, or kept
     Column("dropping", Boolean, nullable=False),  # documents of the edition that was given up are still to go
-    Column("model", Text, nullable=False),  # as wished
-    Column("replaces_model", Text, nullable=False),
+    text_column("model"),  # as wished
+    text_column("replaces_model"),
     Column("rechunk", Boolean, nullable=False),  # false: chunks are taken over as they are
-    Column("chunk_max_tokens", BigInteger),
-    Column("chunk_overlap_tokens", BigInteger),
+    number("chunk_max_tokens", nullable=True),
+    number("chunk_overlap_tokens", nullable=True),
     Column("chunks_per_second", Double),  # null: as fast as it goes
     Column("paced_until", Double, nullable=False),
-    Column("keep_seconds", BigInteger, nullable=False),
+    number("keep_seconds"),
     Column("allow_failed", Boolean, nullable=False),
     # The edition that searches do not find: the new one until the swap, the old one afterwards.
-    Column("edition", BigInteger, nullable=False),
-    Column("edition_model", Text, nullable=False),
-    Column("edition_width", BigInteger, nullable=False),
-    Column("codebook", BigInteger),
-    Column("cursor", BigInteger, nullable=False),  # where claims go on; a hint only
-    Column("resumed_at", BigInteger, nullable=False),
-    Column("resumed_done", BigInteger, nullable=False),  # documents that were done then: rates count from here
-    Column("documents", BigInteger, nullable=False),  # at the swap
-    Column("chunks", BigInteger, nullable=False),
-    Column("failed", BigInteger, nullable=False),
-    Column("swapped_at", BigInteger),
-    Column("kept_until", BigInteger),
-    Column("finished_at", BigInteger),
-    Column("tokens", BigInteger, nullable=False),  # that the model counted
+    number("edition"),
+    text_column("edition_model"),
+    number("edition_width"),
+    number("codebook", nullable=True),
+    number("cursor"),  # where claims go on; a hint only
+    number("resumed_at"),
+    number("resumed_done"),  # documents that were done then: rates count from here
+    number("documents"),  # at the swap
+    number("chunks"),
+    number("failed"),
+    number("swapped_at", nullable=True),
+    number("kept_until", nullable=True),
+    number("finished_at", nullable=True),
+    number("tokens"),  # that the model counted
     Column("dollars_per_million_tokens", Double, nullable=False),
-    Column("reason", Text),
+    text_column("reason", nullable=True),
     Index("ix_reindexes_page", "project_id", "created_at", "serial"),
     Index("ix_reindexes_store_id", "store_id", "serial"),
     Index(
@@ -75,13 +76,13 @@ reindex_files = Table(
     metadata,
     Column("store_id", Text, ForeignKey("vector_stores.id"), primary_key=True),
     Column("document", BigInteger, primary_key=True, autoincrement=False),  # the one that is made anew
-    Column("file_id", Text, nullable=False),
-    Column("lease_token", Text),
-    Column("leased_until", BigInteger, nullable=False),
-    Column("number", BigInteger),  # of the new document
-    Column("attempt", BigInteger, nullable=False),
-    Column("deaths", BigInteger, nullable=False),
-    Column("error_code", Text),  # with one, it is not tried again until somebody asks
-    Column("error_message", Text),
+    text_column("file_id"),
+    text_column("lease_token", nullable=True),
+    number("leased_until"),
+    number("number", nullable=True),  # of the new document
+    number("attempt"),
+    number("deaths"),
+    text_column("error_code", nullable=True),  # with one, it is not tried again until somebody asks
+    text_column("error_message", nullable=True),
     Index("ix_reindex_files_lease_token", "lease_token"),
 )

@@ -4,7 +4,6 @@
 """
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -16,30 +15,31 @@ from sqlalchemy import (
     text,
 )
 
-from retrieval.catalog.tables import Serial, metadata
+from retrieval.catalog.columns import belongs, identity, number, serial, text_column
+from retrieval.catalog.tables import metadata
 
 sources = Table(
     "sources",
     metadata,
-    Column("serial", Serial, primary_key=True, autoincrement=True),
-    Column("id", Text, nullable=False, unique=True),
-    Column("store_id", Text, ForeignKey("vector_stores.id"), nullable=False),
-    Column("project_id", Text, ForeignKey("projects.id"), nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("location", Text, nullable=False),  # JSON
-    Column("include", Text, nullable=False),  # JSON
-    Column("exclude", Text, nullable=False),  # JSON
-    Column("attributes", Text, nullable=False),  # JSON: templates
-    Column("chunk_max_tokens", BigInteger, nullable=True),  # null: auto
-    Column("chunk_overlap_tokens", BigInteger, nullable=True),
-    Column("cron", Text, nullable=True),
-    Column("time_zone", Text, nullable=False),
+    serial(),
+    identity(),
+    belongs("store_id", "vector_stores.id"),
+    belongs("project_id", "projects.id"),
+    number("created_at"),
+    text_column("kind"),
+    text_column("location"),  # JSON
+    text_column("include"),  # JSON
+    text_column("exclude"),  # JSON
+    text_column("attributes"),  # JSON: templates
+    number("chunk_max_tokens", nullable=True),  # null: auto
+    number("chunk_overlap_tokens", nullable=True),
+    text_column("cron", nullable=True),
+    text_column("time_zone"),
     Column("max_removed_share", Double, nullable=False),
-    Column("next_run_at", BigInteger, nullable=True),
-    Column("run_id", Text, nullable=True),  # the run that has not ended
-    Column("lease_token", Text, nullable=True),
-    Column("leased_until", BigInteger, nullable=False),
+    number("next_run_at", nullable=True),
+    text_column("run_id", nullable=True),  # the run that has not ended
+    text_column("lease_token", nullable=True),
+    number("leased_until"),
     CheckConstraint("kind IN ('directory', 's3', 'urls')", name="kind"),
     Index("ix_sources_page", "store_id", "created_at", "serial"),
     Index(
@@ -61,16 +61,16 @@ source_items = Table(
     metadata,
     Column("source_id", Text, ForeignKey("sources.id"), primary_key=True),
     Column("item_key", Text, primary_key=True),
-    Column("project_id", Text, nullable=False),
-    Column("bytes", BigInteger, nullable=True),
-    Column("modified_ns", BigInteger, nullable=True),
-    Column("etag", Text, nullable=True),
-    Column("sha256", Text, nullable=False),
-    Column("recipe", Text, nullable=False),  # which templates and chunking made its entry what it is
-    Column("file_id", Text, nullable=False),  # not a foreign key: callers may delete the file
-    Column("replaces", Text, nullable=True),  # the file that is found until `file_id` is
-    Column("run_id", Text, nullable=False),  # the run that changed it last
-    Column("outcome", Text, nullable=False),  # in that run
+    text_column("project_id"),
+    number("bytes", nullable=True),
+    number("modified_ns", nullable=True),
+    text_column("etag", nullable=True),
+    text_column("sha256"),
+    text_column("recipe"),  # which templates and chunking made its entry what it is
+    text_column("file_id"),  # not a foreign key: callers may delete the file
+    text_column("replaces", nullable=True),  # the file that is found until `file_id` is
+    text_column("run_id"),  # the run that changed it last
+    text_column("outcome"),  # in that run
     Index("ix_source_items_file_id", "file_id"),
 )
 
@@ -80,26 +80,26 @@ source_leftovers = Table(
     metadata,
     Column("source_id", Text, ForeignKey("sources.id"), primary_key=True),
     Column("file_id", Text, primary_key=True),
-    Column("project_id", Text, nullable=False),
+    text_column("project_id"),
 )
 
 source_runs = Table(
     "source_runs",
     metadata,
-    Column("serial", Serial, primary_key=True, autoincrement=True),
-    Column("id", Text, nullable=False, unique=True),
-    Column("source_id", Text, ForeignKey("sources.id"), nullable=False),
-    Column("project_id", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("started_at", BigInteger, nullable=True),
-    Column("ended_at", BigInteger, nullable=True),
-    Column("status", Text, nullable=False),
-    Column("message", Text, nullable=True),
-    Column("asked_by", Text, nullable=False),  # schedule | request
+    serial(),
+    identity(),
+    belongs("source_id", "sources.id"),
+    text_column("project_id"),
+    number("created_at"),
+    number("started_at", nullable=True),
+    number("ended_at", nullable=True),
+    text_column("status"),
+    text_column("message", nullable=True),
+    text_column("asked_by"),  # schedule | request
     Column("dry_run", Boolean, nullable=False),
     Column("force", Boolean, nullable=False),
     *(
-        Column(name, BigInteger, nullable=False)
+        number(name)
         for name in (
             "listed",
             "added",
@@ -125,7 +125,7 @@ source_changes = Table(
     metadata,
     Column("run_id", Text, ForeignKey("source_runs.id"), primary_key=True),
     Column("item_key", Text, primary_key=True),
-    Column("project_id", Text, nullable=False),
-    Column("outcome", Text, nullable=False),
-    Column("reason", Text, nullable=True),
+    text_column("project_id"),
+    text_column("outcome"),
+    text_column("reason", nullable=True),
 )

@@ -48,6 +48,7 @@ OWNERS = {
     "celery": {"workers", "retrieval.jobs"},
     "kombu": {"workers", "retrieval.jobs", "retrieval.spool"},
     "typer": {"carrel"},
+    "click": {"carrel.words"},
     "rich": {"carrel", "ingest.__main__"},
     "redis": {"retrieval.api.shared_limits"},
     "prometheus_client": {"retrieval.api.metrics"},

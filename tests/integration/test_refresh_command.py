@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from carrel.exits import Exit
+from carrel.failing import ServerError
 from carrel.refresh import app, place_of
-from carrel.remote import ServerError
 from retrieval.catalog.source_rows import RunStatus
 from retrieval.ids import SourceId, StoreId
 from tests.support.server import KEY, Server, run_server

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from carrel.exits import Exit
+from carrel.failing import ServerError
 from carrel.reindex import app, chunking_of
-from carrel.remote import ServerError
 from retrieval.ids import StoreId
 from tests.support.server import KEY, Server, run_server
 

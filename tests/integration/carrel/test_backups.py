@@ -12,7 +12,7 @@ import pytest
 
 from carrel.backup import back_up
 from carrel.exits import Exit
-from carrel.remote import ServerError
+from carrel.failing import ServerError
 from carrel.restoring import backups_in, restore, verify
 from retrieval.api.app import create_app
 from retrieval.api.service import open_service

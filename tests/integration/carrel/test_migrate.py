@@ -8,8 +8,9 @@ import openai
 import pytest
 
 from carrel.exits import Exit
+from carrel.failing import ServerError
 from carrel.migrate import IdMap, Migrated, Migration
-from carrel.remote import Json, Remote, ServerError
+from carrel.remote import Json, Remote
 from tests.support.server import Server, run_server
 
 

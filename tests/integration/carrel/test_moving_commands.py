@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from carrel.exits import Exit
+from carrel.failing import ServerError
 from carrel.moving import export_store, import_archive
-from carrel.remote import Remote, ServerError
+from carrel.remote import Remote
 from tests.support.server import KEY, Server, run_server
 
 

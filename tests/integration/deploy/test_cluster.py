@@ -12,9 +12,8 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from typer.main import get_command
 
-from carrel.cli import app
+from carrel.cli import Carrel
 from configs.settings import load_settings
 from retrieval.jobs import BULK, INTERACTIVE, UPKEEP
 from tests.support.s3 import S3Server
@@ -43,11 +42,7 @@ def commands() -> tuple[list[list[str]], list[list[str]]]:
 
 @pytest.mark.parametrize("words", [*commands()[0], *commands()[1]], ids=" ".join)
 def test_every_command_is_one_that_the_program_has(words: list[str]) -> None:
-    command = get_command(app)
-    with command.make_context("carrel", [words[0], "--help"], resilient_parsing=True) as context:
-        chosen = command.get_command(context, words[0])  # type: ignore[attr-defined]  # a group, which its type does not say
-        assert chosen is not None
-        parsed = chosen.make_context(words[0], words[1:]).params
+    parsed = Carrel.words[words[0]].command(words[0]).make_context(words[0], words[1:]).params
     assert set(parsed.get("queues", INTERACTIVE).split(",")) <= {INTERACTIVE, BULK, UPKEEP}
 
 

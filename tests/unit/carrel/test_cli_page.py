@@ -1,14 +1,17 @@
 """docs/cli.md names every command and every exit code, and no others."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
-from carrel.cli import app
+from carrel.cli import Carrel, app
 from carrel.exits import Exit
+from carrel.words import Words
 
 ANSWERS_IN_BYTES = "carrel files get"
 PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
@@ -19,7 +22,8 @@ def section(title: str) -> str:
 
 
 def commands(group: TyperGroup, path: str) -> Iterator[tuple[str, TyperCommand]]:
-    for name, command in group.commands.items():
+    inside = group.whole() if isinstance(group, Words) else group.commands
+    for name, command in inside.items():
         if command.hidden:
             continue
         if isinstance(command, TyperGroup):
@@ -33,6 +37,19 @@ def every_command() -> dict[str, TyperCommand]:
     found = get_command(app)
     assert isinstance(found, TyperGroup)
     return dict(commands(found, "carrel"))
+
+
+def test_help_says_of_each_command_what_its_room_says() -> None:
+    for name, word in Carrel.words.items():
+        command = word.command(name)
+        if not isinstance(command, TyperGroup):
+            assert (command.help or "").split("\n\n")[0] == word.help, name
+
+
+def test_asking_for_help_enters_no_room() -> None:
+    program = "import sys; from carrel.cli import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
+    asked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert not {"httpx", "pydantic", "sqlalchemy", "fastapi", "celery", "numpy"} & set(asked.stdout.split())
 
 
 def test_every_command_has_a_line() -> None:

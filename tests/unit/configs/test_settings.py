@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from configs.errors import SettingsError
 from configs.page import page
-from configs.settings import Settings, SettingsError, defaults, load_settings, variables
+from configs.settings import Settings, defaults, load_settings, variables
 
 
 def test_the_defaults_are_complete_and_valid() -> None:
