@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar
 
-from click import Command, Context
 from typer import Typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 
@@ -20,13 +19,14 @@ class Word:
     name: str  # in it: the function of one command, or a typer app of several
     help: str
 
-    def command(self, said: str) -> Command:
+    def command(self, said: str) -> TyperCommand | TyperGroup:
         found = getattr(import_module(self.room), self.name)
         if not isinstance(found, Typer):
             app = Typer(add_completion=False, pretty_exceptions_enable=False)
             app.command(said)(found)
             found = app
         command = get_command(found)
+        assert isinstance(command, TyperCommand | TyperGroup)
         command.name = said
         return command
 
@@ -36,17 +36,22 @@ class Words(TyperGroup):
 
     words: ClassVar[Mapping[str, Word]] = {}
 
-    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - click's own signature
+    # `ctx` is of a class that typer keeps to itself.
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's own signature
         return list(self.words)
 
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - click's own signature
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ARG002 - typer's own signature
+        """Enough of it for a line of help."""
         word = self.words.get(cmd_name)
-        return None if word is None else Command(cmd_name, help=word.help)
+        return None if word is None else TyperCommand(cmd_name, help=word.help)
 
-    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
-        name, command, rest = super().resolve_command(ctx, args)
-        return name, command if name is None else self.words[name].command(name), rest
+    def resolve_command(
+        self, ctx: Any, args: list[str]
+    ) -> tuple[str | None, TyperCommand | TyperGroup | None, list[str]]:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, None if name is None else self.words[name].command(name), rest
 
-    def whole(self) -> dict[str, Any]:
+    def whole(self) -> dict[str, TyperCommand | TyperGroup]:
         """Every command, its room entered."""
         return {name: word.command(name) for name, word in self.words.items()}

@@ -6,6 +6,7 @@ from typing import Final
 from retrieval.catalog.moving_rows import ImportRow
 from retrieval.errors import CallerError, LeaseLost
 from retrieval.ids import new_lease_token
+from workers.attempts import attempted
 from workers.import_leases import ImportKeeper
 from workers.importing import Import
 from workers.resources import WorkerResources
@@ -30,14 +31,16 @@ def import_waiting(resources: WorkerResources) -> bool:
         _fail(row, GIVEN_UP, resources)
         return True
     with ImportKeeper(resources.catalog, token, lease_seconds, stopping=resources.stopping) as keeper:
-        try:
-            Import(row, keeper, resources).run()
-        except LeaseLost as error:
-            log.warning("import given up", extra={"import": row.id, "why": str(error)})
-        except CallerError as error:
-            _fail(row, error.message, resources)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the import must not wait for its lease to end
-            _put_off(row, error, resources)
+        _, error = attempted(Import(row, keeper, resources).run)
+        match error:
+            case None:
+                pass
+            case LeaseLost():
+                log.warning("import given up", extra={"import": row.id, "why": str(error)})
+            case CallerError():
+                _fail(row, error.message, resources)
+            case _:
+                _put_off(row, error, resources)
     return True
 
 

@@ -24,6 +24,7 @@ from retrieval.ids import LeaseToken, StoreId, new_lease_token, new_segment_id
 from retrieval.segments.layout import segment_name
 from retrieval.segments.rows import NewRows, StoredChunk, Vectors
 from retrieval.segments.writer import write_segment
+from workers.attempts import attempted
 from workers.leases import LeaseKeeper
 from workers.resources import ClaimSize, WorkerResources
 from workers.reuse import KnownVectors, vectors_of_predecessors
@@ -88,6 +89,7 @@ class Task:
         self._resources = resources
         self._size = size
         self._asked = size.files
+        self._taken = 0  # files
         self._read: deque[InHand] = deque()
         self._done: list[InHand] = []
         self._edition: int | None = None  # of the first claim; what is embedded with another model is another task's
@@ -110,21 +112,22 @@ class Task:
         return len(claims) >= self._asked or taken >= self._size.bytes // 2 or claims[0].deaths > 0
 
     def work(self, claims: list[Claim]) -> int:
-        taken = 0
-        try:
-            while claims:
-                taken += len(claims)
-                self._take_in(claims)
-                last = not self._goes_on(claims)
-                self._embed(rest=last)
-                claims = [] if last else self.claim(self._next_size(taken))
-            self._embed(rest=True)
-            self._publish()
-        except Exception as error:  # noqa: BLE001 - whatever it was, the files must not wait for their lease to end
+        _, error = attempted(lambda: self._see_through(claims))
+        if error is not None:
             self._put_off([*self._done, *self._read], error)
         if self._resources.stopping():
             give_back(self._store, self._token, self._resources)
-        return taken
+        return self._taken
+
+    def _see_through(self, claims: list[Claim]) -> None:
+        while claims:
+            self._taken += len(claims)
+            self._take_in(claims)
+            last = not self._goes_on(claims)
+            self._embed(rest=last)
+            claims = [] if last else self.claim(self._next_size(self._taken))
+        self._embed(rest=True)
+        self._publish()
 
     def _goes_on(self, claims: Sequence[Claim]) -> bool:
         if not self._size.fill or claims[0].deaths > 0 or self._resources.stopping():
@@ -220,15 +223,15 @@ class Task:
         """Raises what is no file's fault; returns what put the one file off whose parts these are."""
         owned = [(one, chunk.text_to_embed) for one, start, end in parts for chunk in one.chunks[start:end]]
         wanted = [at for at, (one, text) in enumerate(owned) if text not in one.known]
-        try:
-            with timed() as watch:
-                made = embedder.embed([owned[at][1] for at in wanted]) if wanted else None
-        except Exception as error:
+        texts = [owned[at][1] for at in wanted]
+        with timed() as watch:
+            made, error = attempted(lambda: embedder.embed(texts)) if texts else (None, None)
+        if error is not None:
             if len(parts) == 1:
                 self._put_off([parts[0][0]], error)
                 return error
             if passes_by_itself(error):
-                raise
+                raise error
             self._one_by_one(embedder, parts)
             return None
         vectors = np.empty((len(owned), embedder.spec.width), np.float32)

@@ -10,11 +10,10 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +27,14 @@ from retrieval.segments.folding import Anew, fold_segments
 from retrieval.segments.layout import segment_name
 from retrieval.segments.reader import Segment, open_all
 from retrieval.segments.rows import Vectors
+from workers.attempts import attempted
 from workers.leases import LeaseKeeper
-from workers.pipeline import Task
+from workers.pipeline import MOST_MISBEHAVING, Task
 from workers.resources import WorkerResources
 from workers.settling import Settled, give_back, publish, settle
 from workers.slates import Asked, EditionSlate
 from workers.upkeep import Upkeep
-from workers.verdicts import passes_by_itself, verdict_on, verdict_on_deaths
+from workers.verdicts import misbehaves, passes_by_itself, verdict_on, verdict_on_deaths
 
 CALLS_A_UNIT: Final = 4  # embedding calls; a unit is what a death costs, and a segment of the new edition
 MOST_UNIT_CHUNKS: Final = 8_192
@@ -56,23 +56,20 @@ def build(store: StoreId, resources: WorkerResources, upkeep: Upkeep) -> int:
 
 def yielding(work: Callable[[], Result]) -> Result:
     """Do it in a thread that the system serves after all others. A thread's place cannot be taken back, so it ends."""
-    answers: deque[Result] = deque()
-    errors: deque[BaseException] = deque()
+    ends: list[tuple[Result | None, Exception | None]] = []
 
     def run() -> None:
         with suppress(OSError, AttributeError):  # where a thread has no place of its own, it keeps its process's
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-        try:
-            answers.append(work())
-        except BaseException as error:  # noqa: BLE001 - told to whoever waits
-            errors.append(error)
+        ends.append(attempted(work))
 
     thread = threading.Thread(target=run, name="re-index")
     thread.start()
     thread.join()
-    for error in errors:
+    [(answer, error)] = ends
+    if error is not None:
         raise error
-    return answers[0]
+    return cast("Result", answer)
 
 
 def _build(store: StoreId, resources: WorkerResources, upkeep: Upkeep) -> int:
@@ -150,17 +147,19 @@ class Copying:
         self._resources = resources
 
     def work(self, claims: Sequence[Claim], rows: Sequence[SegmentRow]) -> None:
-        try:
-            with open_all(self._resources.storage, rows) as segments:
-                copies = _copies(claims, segments)
-                self._embed(copies)
-                done = [one for one in copies if one.vectors is not None and self._lease.holds(one.claim.file_id)]
-                if self._resources.stopping() and len(done) < len(copies):
-                    give_back(self._store, self._token, self._resources)
-                self._publish(done, segments, [claim for claim in claims if claim.segment_id is None])
-        except Exception as error:  # noqa: BLE001 - whatever it was, the documents must not wait for their lease to end
+        _, error = attempted(lambda: self._copy(claims, rows))
+        if error is not None:
             self._put_off(claims, error)
         self._lease.settled(claim.file_id for claim in claims)
+
+    def _copy(self, claims: Sequence[Claim], rows: Sequence[SegmentRow]) -> None:
+        with open_all(self._resources.storage, rows) as segments:
+            copies = _copies(claims, segments)
+            self._embed(copies)
+            done = [one for one in copies if one.vectors is not None and self._lease.holds(one.claim.file_id)]
+            if self._resources.stopping() and len(done) < len(copies):
+                give_back(self._store, self._token, self._resources)
+            self._publish(done, segments, [claim for claim in claims if claim.segment_id is None])
 
     def _embed(self, copies: Sequence[Copy]) -> None:
         """In full calls, each of whole documents; a document larger than a call makes one by itself."""
@@ -177,27 +176,37 @@ class Copying:
                 chunks += rows
         self._call(call)
 
-    def _call(self, copies: Sequence[Copy]) -> None:
+    def _call(self, copies: Sequence[Copy]) -> Exception | None:
+        """Raises what is no document's fault; returns what put the one document off that these are."""
         if not copies:
-            return
+            return None
         texts = [text for one in copies for text in texts_of(one.segment, one.start, one.stop)]
-        try:
-            embedded = self._resources.embedder_of(copies[0].claim.model).embed(texts)
-        except Exception as error:
+        embedded, error = attempted(lambda: self._resources.embedder_of(copies[0].claim.model).embed(texts))
+        if embedded is None:
+            assert error is not None
             if passes_by_itself(error):
-                raise
+                raise error
             if len(copies) == 1:
                 self._put_off([copies[0].claim], error)
-            else:  # one text may be to blame: each document answers for itself
-                for one in copies:
-                    self._call([one])
-            return
+                return error
+            self._one_by_one(copies)
+            return None
         at = 0
         for one in copies:
             rows = one.stop - one.start
             one.vectors = embedded.vectors[at : at + rows]
             one.tokens = sum(embedded.new_tokens[at : at + rows])
             at += rows
+        return None
+
+    def _one_by_one(self, copies: Sequence[Copy]) -> None:
+        """As in the pipeline: one text may be to blame, or else the embedder."""
+        in_a_row = 0
+        for one in copies:
+            error = self._call([one])
+            in_a_row = in_a_row + 1 if misbehaves(error) else 0
+            if error is not None and in_a_row == MOST_MISBEHAVING:
+                raise error
 
     def _publish(self, done: Sequence[Copy], segments: Sequence[Segment], empty: Sequence[Claim]) -> None:
         ingested = [Ingested(claim.file_id, claim.token, claim.document, 0, 0) for claim in empty]
@@ -228,7 +237,9 @@ class Copying:
         return row
 
     def _put_off(self, claims: Sequence[Claim], error: Exception) -> None:
-        if not passes_by_itself(error):
+        if misbehaves(error):
+            log.error("embedder misbehaves", extra={"store": self._store, "why": str(error)})
+        elif not passes_by_itself(error):
             log.error("re-indexing failed", exc_info=error, extra={"store": self._store, "documents": len(claims)})
         settled = [Settled(claim, verdict_on(claim, error, self._resources.now())) for claim in claims]
         settle(self._store, self._token, settled, self._resources)

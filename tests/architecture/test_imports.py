@@ -19,6 +19,9 @@ MAY_IMPORT = {
 # The only modules that may read settings; everything else receives plain values.
 MAY_READ_SETTINGS = {"retrieval.resources", "retrieval.api.service", "workers.app", "ingest.__main__"}
 
+# Work that fails of something unforeseen is met here, and by nobody else in the product.
+CATCHES_ALL = "workers.attempts"
+
 # An outside library and the places (modules or packages) that may import it.
 OWNERS = {
     "tiktoken": {"ingest.chunking.tokens"},
@@ -48,7 +51,6 @@ OWNERS = {
     "celery": {"workers", "retrieval.jobs"},
     "kombu": {"workers", "retrieval.jobs", "retrieval.spool"},
     "typer": {"carrel"},
-    "click": {"carrel.words"},
     "rich": {"carrel", "ingest.__main__"},
     "redis": {"retrieval.api.shared_limits"},
     "prometheus_client": {"retrieval.api.metrics"},
@@ -107,6 +109,18 @@ def test_a_module_keeps_the_house_rules_of_imports(module: str, path: Path) -> N
             assert within(imported, MAY_IMPORT[room]), f"{where}: {room} may not import {imported}"
         if top in OWNERS:
             assert within(module, OWNERS[top]), f"{where}: {top} belongs to {', '.join(sorted(OWNERS[top]))}"
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: value if isinstance(value, str) else "")
+def test_whatever_may_go_wrong_is_caught_in_one_place_or_raised_on(module: str, path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not isinstance(node, ast.ExceptHandler):
+            continue
+        every = node.type is None or (
+            isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}
+        )
+        raised_on = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
+        assert not every or raised_on or module == CATCHES_ALL, f"{path.relative_to(ROOT)}:{node.lineno}: {CATCHES_ALL}"
 
 
 def test_every_outside_library_that_the_product_imports_is_declared() -> None:
