@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from retrieval.index.snapshots import Snapshots
 from retrieval.index.vectors import use_one_thread
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
+from retrieval.segments.reader import open_all
 from retrieval.storage.directory import Directory
 from tests.support.shelf import Book, Shelf
 from workers.reindex import build
@@ -43,6 +45,7 @@ OLD, NEW = 256, 384  # widths: a question embedded with the other model could no
 CHUNKS_A_FILE = 20
 WORDS = 40
 IDLE_SECONDS = 5.0
+QUESTIONS = 20
 
 
 def models() -> Embedders:
@@ -198,30 +201,84 @@ def killed(folder: Path, chunks: int, kills: int, seed: int) -> Iterable[Figure]
     """The worker is killed at random moments, `kills` times, over as many re-indexes as that takes."""
     shelf, store = stocked(folder, chunks, seed)
     asking, chance = Asking(shelf, store), random.Random(seed)
-    expected = facts(shelf, store)
+    files, undisturbed = facts(shelf, store), _rebuilt(shelf, store, lambda: _work_out(folder, store))
     done = rounds = wrong = 0
     while done < kills:
         rounds += 1
-        start(shelf, store)
-        while job(shelf.catalog, store).state is ReindexState.RUNNING:
-            with workers(folder, store, 1) as [process]:
-                patience = chance.uniform(0.5, 4.0) if done < kills else 300.0
-                asking.until(time.perf_counter() + patience, process)
-                if process.poll() is None:
-                    os.kill(process.pid, signal.SIGKILL)
-                    done += 1
-        wrong += facts(shelf, store) != expected
+
+        def disturbed() -> None:
+            nonlocal done
+            while job(shelf.catalog, store).state is ReindexState.RUNNING:
+                with workers(folder, store, 1) as [process]:
+                    patience = chance.uniform(0.5, 4.0) if done < kills else 300.0
+                    asking.until(time.perf_counter() + patience, process)
+                    if process.poll() is None:
+                        os.kill(process.pid, signal.SIGKILL)
+                        done += 1
+
+        made = _rebuilt(shelf, store, disturbed)
+        wrong += (facts(shelf, store) != files) + (made.vectors != undisturbed.vectors)
+        wrong += sum(one != other for one, other in zip(made.answers, undisturbed.answers, strict=True))
         with shelf.catalog.reading() as tx:
             wrong += len(tx.untruths())
-        with shelf.catalog.transaction() as tx:
-            tx.reindexes.roll_back(shelf.project, store, shelf.catalog.now())
-        Upkeep(shelf.catalog, shelf.storage).expire()
     yield Figure("kills", done)
     yield Figure("re-indexes", rounds)
     yield Figure("searches meanwhile", asking.asked)
     yield Figure("searches that failed", len(asking.failed), target="0", met=not asking.failed)
     yield Figure("differences from an undisturbed run", wrong, target="0", met=not wrong)
     shelf.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A store right after its swap."""
+
+    vectors: dict[tuple[str, int], bytes]  # by file and ordinal
+    answers: list[list[tuple[str, str, float]]]
+
+
+def _work_out(folder: Path, store: StoreId) -> None:
+    with workers(folder, store, 1) as [process]:
+        process.wait(600)
+
+
+def _rebuilt(shelf: Shelf, store: StoreId, work: Callable[[], None]) -> Made:
+    """What a re-index leaves; then the old edition serves again, for the next one to begin where this one did."""
+    start(shelf, store)
+    work()
+    assert job(shelf.catalog, store).state is ReindexState.SWAPPED
+    made = Made(_vectors(shelf, store), _answers(shelf, store))
+    with shelf.catalog.transaction() as tx:
+        tx.reindexes.roll_back(shelf.project, store, shelf.catalog.now())
+    Upkeep(shelf.catalog, shelf.storage).expire()
+    return made
+
+
+def _vectors(shelf: Shelf, store: StoreId) -> dict[tuple[str, int], bytes]:
+    with shelf.catalog.reading() as tx:
+        manifest = tx.manifests.read(store)
+    names = {one.number: str(one.file_id) for one in manifest.documents if one.living}
+    found: dict[tuple[str, int], bytes] = {}
+    with open_all(shelf.storage, manifest.segments) as segments:
+        for segment in segments:
+            vectors = segment.verified_vectors()
+            for row in range(len(segment)):
+                chunk = segment.chunk(row)
+                if chunk.document in names:
+                    found[names[chunk.document], chunk.ordinal] = vectors[row].tobytes()
+    return found
+
+
+def _answers(shelf: Shelf, store: StoreId) -> list[list[tuple[str, str, float]]]:
+    """By vectors alone: words of the dead count in the other scores until they are merged away."""
+    searcher = Searcher(shelf.catalog, Snapshots(shelf.catalog, shelf.storage), models().get)
+    chance = random.Random(11)
+    found = []
+    for _ in range(QUESTIONS):
+        words = " ".join(f"word{chance.randrange(20_000)}" for _ in range(5))
+        answer = searcher.search(shelf.project, store, Query((words,), limit=10, ranker="vectors"))
+        found.append(sorted((str(hit.file_id), hit.text, hit.score) for hit in answer.hits))
+    return found
 
 
 def facts(shelf: Shelf, store: StoreId) -> tuple[list[str], int]:

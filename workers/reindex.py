@@ -1,9 +1,10 @@
 """Re-indexing: a second edition of a store is built beside the first, and swapped in when nothing is lacking in it.
 
 Any number of workers take documents of the first edition by claims, as they take files. Where only the model changes,
-chunks, texts and words are taken over from segments and only vectors are made anew; where chunking changes, files are
-read again by the ordinary pipeline. All of it may be killed anywhere: what was published stays, what was claimed is
-claimed again. It works in a thread that yields to everything else on the machine, searches first of all.
+chunks, texts and words are taken over from segments and only vectors are made anew; where chunking changes, or a
+segment is damaged, files are read again by the ordinary pipeline. All of it may be killed anywhere: what was published
+stays, what was claimed is claimed again. It works in a thread that yields to everything else on the machine, searches
+first of all.
 """
 
 import logging
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from ingest.chunking.chunk import Chunk
 from retrieval.catalog.reindex_rows import SwapOutcome
 from retrieval.catalog.rows import Claim, Ingested, SegmentRow
+from retrieval.errors import ObjectMissing, SegmentDamaged
 from retrieval.ids import LeaseToken, SegmentId, StoreId, new_lease_token, new_segment_id
 from retrieval.segments import layout
 from retrieval.segments.folding import Anew, fold_segments
@@ -33,6 +35,7 @@ from workers.pipeline import MOST_MISBEHAVING, Task
 from workers.resources import WorkerResources
 from workers.settling import Settled, give_back, publish, settle
 from workers.slates import Asked, EditionSlate
+from workers.telling import Teller, timed
 from workers.upkeep import Upkeep
 from workers.verdicts import misbehaves, passes_by_itself, verdict_on, verdict_on_deaths
 
@@ -145,12 +148,30 @@ class Copying:
         self._token = token
         self._lease = lease
         self._resources = resources
+        self._tell = Teller(store, resources)
 
     def work(self, claims: Sequence[Claim], rows: Sequence[SegmentRow]) -> None:
+        self._tell.claimed(claims)
         _, error = attempted(lambda: self._copy(claims, rows))
-        if error is not None:
+        if isinstance(error, SegmentDamaged | ObjectMissing):
+            self._around(claims, rows, error)
+        elif error is not None:
             self._put_off(claims, error)
         self._lease.settled(claim.file_id for claim in claims)
+
+    def _around(self, claims: Sequence[Claim], rows: Sequence[SegmentRow], damage: Exception) -> None:
+        """Documents of segments that are whole are copied; those of one that is not are read from their files."""
+        by_segment: dict[SegmentId | None, list[Claim]] = {}
+        for claim in claims:
+            by_segment.setdefault(claim.segment_id, []).append(claim)
+        if len(by_segment) > 1:
+            for segment, some in by_segment.items():
+                self.work(some, [row for row in rows if row.id == segment])
+            return
+        log.error("segment damaged", extra={"store": self._store, "why": str(damage), "documents": len(claims)})
+        anew = [replace(claim, copy_of=None) for claim in claims]
+        size = replace(self._resources.claim_size, fill=False)
+        Task(self._store, self._token, self._lease, self._resources, size).work(anew)
 
     def _copy(self, claims: Sequence[Claim], rows: Sequence[SegmentRow]) -> None:
         with open_all(self._resources.storage, rows) as segments:
@@ -181,7 +202,9 @@ class Copying:
         if not copies:
             return None
         texts = [text for one in copies for text in texts_of(one.segment, one.start, one.stop)]
-        embedded, error = attempted(lambda: self._resources.embedder_of(copies[0].claim.model).embed(texts))
+        embedder = self._resources.embedder_of(copies[0].claim.model)
+        with timed() as watch:
+            embedded, error = attempted(lambda: embedder.embed(texts))
         if embedded is None:
             assert error is not None
             if passes_by_itself(error):
@@ -191,6 +214,7 @@ class Copying:
                 return error
             self._one_by_one(copies)
             return None
+        self._tell.embedded([one.claim.file_id for one in copies], embedded, embedder.spec, watch)
         at = 0
         for one in copies:
             rows = one.stop - one.start

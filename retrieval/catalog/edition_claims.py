@@ -14,7 +14,16 @@ from retrieval.catalog.editions import active_reindex, has_counterpart, serving,
 from retrieval.catalog.manifest import insert_segment
 from retrieval.catalog.reindex_rows import BUILDING, ReindexState
 from retrieval.catalog.reindex_tables import reindex_files, reindexes
-from retrieval.catalog.rows import Claim, Failure, Ingested, Publication, Reason, SegmentRow, StoreStatus
+from retrieval.catalog.rows import (
+    Claim,
+    Failure,
+    Ingested,
+    Publication,
+    Reason,
+    SegmentRow,
+    StaticChunking,
+    StoreStatus,
+)
 from retrieval.catalog.tables import documents, files, segments, stores
 from retrieval.catalog.tally import slices
 from retrieval.catalog.values import chunking_from_columns, legible
@@ -39,6 +48,10 @@ def _prefix(waiting: Sequence[Row[Any]], most_bytes: int, most_chunks: int | Non
         if suspect:
             break
     return taken
+
+
+def _chunking(row: Row[Any]) -> StaticChunking | None:
+    return chunking_from_columns(row.chunk_max_tokens, row.chunk_overlap_tokens)
 
 
 class EditionClaims:
@@ -83,7 +96,7 @@ class EditionClaims:
                 media_type=row.media_type,
                 bytes=row.bytes,
                 blob=row.blob,
-                chunking=chunking_from_columns(job.chunk_max_tokens, job.chunk_overlap_tokens) if rechunk else None,
+                chunking=_chunking(job if rechunk else row),
                 document=number,
                 token=token,
                 attempt=(row.attempt or 0) + 1,
@@ -109,6 +122,8 @@ class EditionClaims:
                 documents.c.file_id,
                 documents.c.segment_id,
                 documents.c.chunks,
+                documents.c.chunk_max_tokens,
+                documents.c.chunk_overlap_tokens,
                 files.c.filename,
                 files.c.bytes,
                 files.c.blob,

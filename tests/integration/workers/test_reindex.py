@@ -2,6 +2,7 @@
 one model, and say what was wished."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,10 @@ from retrieval.embedders import Embedders
 from retrieval.errors import InvalidInput, NotAllowedNow
 from retrieval.ids import FileId, StoreId, new_reindex_id
 from retrieval.index.snapshots import Snapshots
+from retrieval.ledger import INGEST_CALLS, INGEST_TOKENS
 from retrieval.search.query import Query
 from retrieval.search.searcher import Searcher
+from retrieval.segments.layout import segment_name
 from tests.support.workshop import Watched, Workshop, open_workshop
 from workers.pipeline import index_waiting
 from workers.reindex import build
@@ -384,3 +387,36 @@ def build_once(bench: Bench) -> None:
     """Documents made anew, and not yet swapped in."""
     assert build(bench.store, bench.resources, bench.upkeep) > 0
     assert bench.job().state is ReindexState.RUNNING
+
+
+def test_documents_of_a_damaged_segment_are_read_from_their_files_anew(bench: Bench) -> None:
+    whole, torn = bench.add(*pages(3)), bench.add(*pages(3, start=10))
+    with bench.shop.catalog.reading() as tx:
+        rows = tx.manifests.segments(bench.store)
+    before = sorted(bench.found("river"))
+    damaged = bench.shop.storage.path(segment_name(bench.store, rows[-1].id))
+    content = bytearray(damaged.read_bytes())
+    content[-2_000:] = bytes(2_000)
+    damaged.chmod(0o640)
+    damaged.write_bytes(content)
+    bench.start()
+    bench.build()
+    assert bench.model() == ("wide", WIDE)
+    assert sorted(bench.found("river")) == before
+    assert len(before) == 6
+    assert bench.shop.statuses(bench.store, [*whole, *torn]) == [FileStatus.COMPLETED] * 6
+    assert bench.untruths() == []
+
+
+def test_what_a_re_index_embeds_is_on_the_bill_of_its_project(bench: Bench) -> None:
+    bench.add(*pages(3))
+    noted = Counter[tuple[str, str]]()
+
+    def note(project: str, kind: str, quantity: int) -> None:
+        noted[project, kind] += quantity
+
+    bench.resources = replace(bench.resources, note=note)
+    bench.start()
+    bench.build()
+    assert noted[bench.shop.project, INGEST_TOKENS] == bench.job().tokens > 0
+    assert noted[bench.shop.project, INGEST_CALLS] == 1
