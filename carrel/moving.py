@@ -1,6 +1,6 @@
 """`carrel export` and `carrel import`: a store as one file, from a running server and into one.
 
-Both may be killed at any time and be started again with the same words: a download goes on where it was, an upload
+Both may be killed at any time and be started again with the same words: a download goes on where it was, a large upload
 sends the parts that are missing, an import that runs is waited for. What is not whole never has the name asked for.
 """
 
@@ -26,6 +26,7 @@ from carrel.remote import Json, Remote
 from retrieval.archive.errors import ArchiveRefused
 from retrieval.archive.reading import Archive
 
+WHOLE_BYTES: Final = 512 << 20  # up to here an archive goes up in one piece, which the server writes and hashes once
 PART_BYTES: Final = 64 << 20
 PATIENCE_SECONDS: Final = 120.0  # a server may be restarted meanwhile
 LOOK_SECONDS: Final = 0.2
@@ -147,6 +148,8 @@ def import_archive(
 def _send(remote: Remote, source: Path, note: Path, known: Json, moved: Moved) -> str:
     whole = source.stat().st_size
     upload = known.get("upload")
+    if upload is None and whole <= WHOLE_BYTES:
+        return _send_whole(remote, source, whole, moved)
     if upload is None:
         form = {"filename": source.name, "purpose": "user_data", "bytes": whole, "mime_type": "application/x-tar"}
         upload = known["upload"] = remote.post("uploads", form)["id"]
@@ -166,6 +169,19 @@ def _send(remote: Remote, source: Path, note: Path, known: Json, moved: Moved) -
             known["parts"] = []
             return _send(remote, source, note, known, moved)
         raise
+    return file
+
+
+def _send_whole(remote: Remote, source: Path, whole: int, moved: Moved) -> str:
+    sent = 0
+
+    def came(size: int) -> None:
+        nonlocal sent
+        sent += size
+        moved("upload", min(sent, whole), whole)  # a form has more than the file
+
+    with source.open("rb") as content:
+        file: str = remote.upload("files", content, source.name, {"purpose": "user_data"}, moved=came)["id"]
     return file
 
 

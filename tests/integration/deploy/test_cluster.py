@@ -4,8 +4,10 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,12 @@ import yaml
 
 from carrel.cli import Carrel
 from configs.settings import load_settings
-from retrieval.jobs import BULK, INTERACTIVE, UPKEEP
+from retrieval.catalog.rows import FileStatus
+from retrieval.jobs import BULK, INTERACTIVE, UPKEEP, CeleryDoorbell, messenger
 from tests.support.s3 import S3Server
+from tests.support.upstream import FakeUpstream, Reply
 from tests.support.whole import KEY, START_SECONDS, Redis, Whole, free_port, pause, settled
+from tests.support.workshop import open_workshop
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
@@ -130,6 +135,42 @@ def test_the_commands_of_the_compose_file_serve_over_real_servers(
     # What the nodes have in their folders is cache: none of it would be missed.
     assert not [name for name in services if (tmp_path / name / "objects").exists()]
     assert not list(tmp_path.rglob("catalog.db"))
+
+
+def test_a_doorbell_that_a_killed_worker_held_rings_for_the_next_one(tmp_path: Path, redis: Redis) -> None:
+    """There is no beat here, and so no sweeper: only the broker can bring it back."""
+    redis.flush()
+    with FakeUpstream(width=384) as upstream, open_workshop(tmp_path) as shop, ExitStack() as stack:
+        worker = Whole(
+            tmp_path,
+            {
+                "CARREL_BROKER_URL": redis.url,
+                "CARREL_BROKER_VISIBILITY_SECONDS": "5",
+                "CARREL_EMBEDDING_PROVIDER": "openai",
+                "CARREL_EMBEDDING_DIMENSIONS": "384",
+                "CARREL_EMBEDDING_BASE_URL": upstream.base_url,
+            },
+            part="worker",
+        )
+        store = shop.new_store()
+        files = shop.attach(store, [b"One page."])
+        upstream.script = lambda _: Reply(stall=threading.Event())
+        with closing(messenger(redis.url, tmp_path / "queue", visibility_seconds=5)) as app:
+            CeleryDoorbell(app).ring(store)
+        worker.process = worker.launch()
+        stack.callback(worker.kill_all)
+        _until(lambda: len(upstream.asked) > 0, tmp_path / "log")
+        worker.kill_all()
+        upstream.script = lambda _: None
+        worker.process = worker.launch()
+        _until(lambda: shop.statuses(store, files) == [FileStatus.COMPLETED], tmp_path / "log")
+
+
+def _until(true: Callable[[], bool], log: Path) -> None:
+    until = time.monotonic() + 2 * START_SECONDS
+    while not true():
+        assert time.monotonic() < until, log.read_text()[-4000:]
+        pause(0.1)
 
 
 def _until_ready(api: Whole) -> None:
