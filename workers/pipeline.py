@@ -218,7 +218,6 @@ class Task:
         call, chunks = self._size.call_chunks, len(one.chunks)
         return call if chunks <= call else max(1, call // 2, chunks // PARTS_OF_ONE)
 
-    def _embed_parts(self, embedder: Embedder, parts: Sequence[tuple[InHand, int, int]]) -> None:
     def _embed_parts(self, embedder: Embedder, parts: Sequence[tuple[InHand, int, int]]) -> Exception | None:
         """Raises what is no file's fault; returns what put the one file off whose parts these are."""
         owned = [(one, chunk.text_to_embed) for one, start, end in parts for chunk in one.chunks[start:end]]
