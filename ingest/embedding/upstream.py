@@ -110,7 +110,7 @@ class Upstream:
                             f"the embedding service at {self._host} answered more than {most_bytes} bytes"
                         )
                     if time.monotonic() > until:  # a trickle resets the client's own clock with every byte
-                        return _Later(f"its answer took more than {seconds:.0f} s")
+                        return _Later(f"its answer took more than {seconds:.1f} s")
         except httpx.TransportError as error:
             return _Later(f"the connection failed ({type(error).__name__})")
         except httpx.DecodingError as error:

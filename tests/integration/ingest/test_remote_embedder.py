@@ -240,7 +240,7 @@ def test_an_upstream_that_never_recovers_is_given_up_within_the_bound(
     upstream: FakeUpstream, opened: Callable[..., Embedder]
 ) -> None:
     upstream.script = lambda asked: refusal(503, "down")
-    with pytest.raises(EmbedderUnavailable, match="HTTP 503"):
+    with pytest.raises(EmbedderUnavailable, match=r"HTTP 503|its answer took more than"):
         opened(IMPATIENT).embed(["a"])
     assert len(upstream.asked) > 2
 
