@@ -5,6 +5,7 @@ and only then is its object removed. Names are never used twice, so no file can 
 """
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, update
@@ -67,20 +68,22 @@ class Files:
             ).first()
             if blob is None:
                 raise ValueError(f"the object name {file.blob} stands for other bytes already")
-        self._connection.execute(
-            insert(files).values(
-                id=file.id,
-                project_id=project,
-                created_at=now,
-                filename=storable(file.filename, "filename"),
-                purpose=file.purpose,
-                bytes=file.bytes,
-                blob=blob.name,
-                media_type=storable(file.media_type, "media_type"),
-                expires_at=file.expires_at,
-            )
+        row = FileRow(
+            id=file.id,
+            project_id=project,
+            created_at=now,
+            filename=storable(file.filename, "filename"),
+            purpose=file.purpose,
+            bytes=file.bytes,
+            sha256=file.sha256,
+            blob=blob.name,
+            media_type=storable(file.media_type, "media_type"),
+            expires_at=file.expires_at,
         )
-        return self.get(project, file.id)
+        values = asdict(row)
+        del values["sha256"]  # the blob's
+        self._connection.execute(insert(files), values)
+        return row
 
     def get(self, project: ProjectId, file: FileId) -> FileRow:
         row = None
