@@ -136,11 +136,11 @@ def _conclude(claim: SourceClaim, parts: RefreshParts) -> RunStatus:
     price = 0.0
     with suppress(ModelMissing):  # taken out of the settings meanwhile: what it cost is not known any more
         price = 0.0 if model is None else resources.embedder_of(model).spec.dollars_per_million_tokens / 1e6
+    clear_leftovers(source, parts)  # before the run ends: once it has, nobody comes for them until the next
     with resources.catalog.transaction() as tx:
         if not tx.source_steps.conclude(claim, resources.now(), dollars_per_token=price):
             return RunStatus.INDEXING
         tx.source_runs.forget_old(source.id, parts.permits.runs_kept)
-    clear_leftovers(source, parts)
     return RunStatus.COMPLETED
 
 

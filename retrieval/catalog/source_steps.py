@@ -247,7 +247,8 @@ class SourceSteps:
         self._end(claim.source.id, claim.run.id, now, {"status": status.value, "message": message})
 
     def conclude(self, claim: SourceClaim, now: int, *, dollars_per_token: float) -> bool:
-        """Complete the report once workers are done with what the run attached; False while they are not."""
+        """Complete the report once workers are done with what the run attached, and the files that this replaced are
+        gone; False while they are not."""
         self._hold(claim)
         source, run = claim.source, claim.run.id
         here = and_(entries.c.store_id == source.store_id, entries.c.file_id == source_items.c.file_id)
@@ -261,7 +262,7 @@ class SourceSteps:
             func.coalesce(func.sum(case((ours, entries.c.embedding_calls), else_=0)), 0).label("calls"),
         ).join_from(source_items, entries, here)
         sums = self._connection.execute(joined.where(mine)).one()
-        if sums.waiting:
+        if sums.waiting or self.leftovers(source.id, 1):
             return False
         columns = (source_items.c.item_key, source_items.c.run_id, source_items.c.outcome, entries.c.error_message)
         failed = select(*columns).join_from(source_items, entries, here)

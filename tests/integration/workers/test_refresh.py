@@ -109,6 +109,32 @@ def test_a_version_that_was_never_found_gives_way_to_the_next_one(mirror: Mirror
     assert mirror.untruths() == []
 
 
+def test_a_death_while_the_files_of_replaced_documents_go_leaves_none_behind(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror.write("a.md", "One.")
+    mirror.write("b.md", "Two.")
+    mirror.run()
+    mirror.write("a.md", "Another one.")
+    asked = mirror.ask()
+
+    def die(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    refresh.refresh(mirror.source_id, mirror.parts)
+    mirror.index()
+    mirror.let_go_on()
+    real = refresh.clear_leftovers
+    monkeypatch.setattr(refresh, "clear_leftovers", die)
+    with pytest.raises(KeyboardInterrupt):
+        refresh.refresh(mirror.source_id, mirror.parts)
+    monkeypatch.setattr(refresh, "clear_leftovers", real)
+    mirror.finish()
+    assert mirror.report(asked.id).status is RunStatus.COMPLETED
+    assert mirror.files() == 2
+    assert mirror.found() == mirror.expected()
+
+
 def test_only_chunks_whose_text_is_new_are_embedded(mirror: Mirror) -> None:
     parts = [f"# Part {number}\n\n" + f"Sentence of part {number} about stones. " * 30 for number in range(8)]
     mirror.write("book.md", "\n\n".join(parts))
