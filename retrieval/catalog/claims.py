@@ -1,7 +1,8 @@
 """Claims: who works on which waiting file of a store, until when, and what became of it.
 
 A claim is a lease with a token and a document number of its own. The number is never used again, so that whatever
-a stale attempt has written can never come alive. A file whose claim died (its lease ran out) is claimed alone.
+a stale attempt has written can never come alive. Files whose claim died (its lease ran out) are claimed a few at
+a time, after a second death alone.
 Every change holds the store's row: workers of one store take turns for the milliseconds that a claim lasts, and
 work on what they claimed side by side.
 """
@@ -30,6 +31,7 @@ from retrieval.ids import BatchId, FileId, LeaseToken, ProjectId, SegmentId, Sto
 # A literal, not a parameter: only so does every planner see that the index of waiting files serves.
 _IN_PROGRESS = entries.c.status == literal_column(f"'{FileStatus.IN_PROGRESS.value}'")
 _FREE = {"lease_token": None, "document": None}
+SUSPECTS_TOGETHER = 16
 LONGEST_HOLD_SECONDS = 900  # no lease and no pause is longer: what lies beyond was written by a clock gone wrong
 
 
@@ -39,26 +41,33 @@ def _due(now: int) -> ColumnElement[bool]:
     return (entries.c.leased_until <= now) | (entries.c.leased_until > now + LONGEST_HOLD_SECONDS)
 
 
-def _prefix(waiting: Sequence[Row[Any]], most_bytes: int) -> Sequence[Row[Any]]:
-    """What one claim takes of the files that wait: the first, and after it as many as fit. A suspect comes alone."""
+def travelling(waiting: Sequence[Row[Any]], most_bytes: int, most_chunks: int | None = None) -> list[Row[Any]]:
+    """What one claim takes of the files that wait: the first, and after it as many like it as fit.
+
+    A dead worker casts doubt on all that it held, and all but one of them did nothing: they are tried again a few
+    together. Whatever was there at a second death comes alone.
+    """
     if not waiting:
         return []
-    if _suspect(waiting[0]):
-        return waiting[:1]
+    doubt = _deaths(waiting[0])
+    if doubt > 1:
+        return [waiting[0]]
     taken: list[Row[Any]] = []
-    total = 0
+    size = chunks = 0
     for row in waiting:
-        total += row.bytes
-        if taken and total > most_bytes:
+        if _deaths(row) != doubt:
+            continue
+        size, chunks = size + row.bytes, chunks + (0 if most_chunks is None else row.chunks)
+        full = size > most_bytes or (most_chunks is not None and chunks > most_chunks)
+        if taken and (full or (doubt and len(taken) == SUSPECTS_TOGETHER)):
             break
-        if not _suspect(row):
-            taken.append(row)
+        taken.append(row)
     return taken
 
 
-def _suspect(row: Row[Any]) -> bool:
+def _deaths(row: Row[Any]) -> int:
     """A token on a file that is free means that the lease ran out before the claimant could say anything."""
-    return row.lease_token is not None or row.deaths > 0
+    return (row.deaths or 0) + int(row.lease_token is not None)
 
 
 def _reason(row: Row[Any]) -> Reason | None:
@@ -113,7 +122,7 @@ class Claims:
         )
         if largest_bytes is not None:
             free = free.where(files.c.bytes <= largest_bytes)
-        taken = _prefix(list(self._connection.execute(free)), most_bytes)
+        taken = travelling(list(self._connection.execute(free)), most_bytes)
         if not taken:
             return []
         numbers = range(held.next_document, held.next_document + len(taken))

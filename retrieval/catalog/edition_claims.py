@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, insert, or_, select, update
 
+from retrieval.catalog.claims import travelling
 from retrieval.catalog.editions import active_reindex, has_counterpart, serving, work_of_document
 from retrieval.catalog.manifest import insert_segment
 from retrieval.catalog.reindex_rows import BUILDING, ReindexState
@@ -33,21 +34,6 @@ from retrieval.ids import FileId, LeaseToken, ProjectId, SegmentId, StoreId
 _STATES = frozenset(state.value for state in BUILDING)
 _PUBLISHABLE = _STATES | {ReindexState.PAUSED.value, ReindexState.BLOCKED.value}
 _FREE = {"lease_token": None, "number": None}
-
-
-def _prefix(waiting: Sequence[Row[Any]], most_bytes: int, most_chunks: int | None) -> list[Row[Any]]:
-    """The first, and after it as many as fit. A suspect comes alone."""
-    taken: list[Row[Any]] = []
-    size = chunks = 0
-    for row in waiting:
-        suspect = row.lease_token is not None or (row.deaths or 0) > 0
-        size, chunks = size + row.bytes, chunks + row.chunks
-        if taken and (suspect or size > most_bytes or (most_chunks is not None and chunks > most_chunks)):
-            break
-        taken.append(row)
-        if suspect:
-            break
-    return taken
 
 
 def _chunking(row: Row[Any]) -> StaticChunking | None:
@@ -79,7 +65,7 @@ class EditionClaims:
         if job.chunks_per_second is not None:
             most_chunks = min(most_chunks or 1 << 60, max(1, int(job.chunks_per_second * lease_seconds)))
         waiting = self._waiting(held, job, most, now)
-        taken = _prefix(waiting, most_bytes, most_chunks)
+        taken = travelling(waiting, most_bytes, most_chunks)
         if not taken:
             return []
         numbers = range(held.next_document, held.next_document + len(taken))

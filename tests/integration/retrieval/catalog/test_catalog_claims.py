@@ -2,6 +2,7 @@
 
 import pytest
 
+from retrieval.catalog.claims import SUSPECTS_TOGETHER
 from retrieval.catalog.rows import Failure, FailureCode, FileCounts, FileStatus
 from retrieval.catalog.transaction import Catalog
 from retrieval.ids import StoreId, new_lease_token
@@ -59,18 +60,22 @@ def test_files_attached_alone_go_before_those_of_a_batch(world: World) -> None:
     assert [claim.file_id for claim in world.claim(2)] == [single, many[0]]
 
 
-def test_a_lease_that_ran_out_is_claimed_again_and_alone(world: World) -> None:
-    first, second = world.attach_new(2)
+def test_leases_that_ran_out_are_claimed_again_a_few_together_and_then_each_alone(world: World) -> None:
+    held = world.attach_new(SUSPECTS_TOGETHER + 1)
     world.claim()
-    (third,) = world.attach_new(1)
-    assert [claim.file_id for claim in world.claim()] == [third]
+    (fresh,) = world.attach_new(1)
     world.now += LEASE_SECONDS
-    suspects = [world.claim(), world.claim(), world.claim()]
-    assert [[claim.file_id for claim in one] for one in suspects] == [[first], [second], [third]]
-    assert {(one[0].attempt, one[0].deaths) for one in suspects} == {(2, 1)}
+    few, last, other = world.claim(), world.claim(), world.claim()
+    assert [[claim.file_id for claim in one] for one in (few, last, other)] == [held[:-1], held[-1:], [fresh]]
+    assert {(claim.attempt, claim.deaths) for claim in [*few, *last]} == {(2, 1)}
+    world.now += LEASE_SECONDS
+    again = [world.claim() for _ in held]
+    assert [[claim.file_id for claim in one] for one in again] == [[file] for file in held]
+    assert {(one[0].attempt, one[0].deaths) for one in again} == {(3, 2)}
+    assert [claim.file_id for claim in world.claim()] == [fresh]
 
 
-def test_a_suspect_stays_alone_until_it_is_done(world: World) -> None:
+def test_a_suspect_stays_one_until_it_is_done(world: World) -> None:
     suspect, other = world.attach_new(2)
     world.claim(1)
     world.now += LEASE_SECONDS
