@@ -284,6 +284,8 @@ def import_command(
 ) -> None:
     """Make a store of an archive: whole, or not at all."""
     output = Output(as_json=as_json)
+    if not archive.is_file():  # before a server is looked for
+        raise ServerError(f"There is no file {archive}.", exit_code=Exit.NOT_FOUND, code="no_such_path")
     with connect(url, key, patience_seconds=PATIENCE_SECONDS) as remote:
         row = _shown(
             output,

@@ -179,6 +179,7 @@ def test_mistakes_end_in_a_sentence_and_a_code(environment: Mapping[str, str], w
         (("search", "absent", "words"), environment, 66, "absent"),
         (("search", "absent", "words", "-f", "nothing"), environment, 2, "key=value"),
         (("ingest", "/absent", "-s", "x"), environment, 66, "/absent"),
+        (("import", "/absent.carrel"), environment, 66, "/absent.carrel"),
         (("ingest", ".", "-s", "x", "-a", "path=1"), environment, 2, "path"),
         (("files", "show", "file-absent"), environment, 66, "file-absent"),
         (("serve",), {"CARREL_PORT": "many"}, 78, "CARREL_PORT"),
