@@ -26,16 +26,16 @@ class CatalogPauses:
         def read() -> Pause:
             with self._catalog.reading() as tx:
                 row = tx.pauses.get(upstream)
-            return self._seen(row, self._catalog.now() if row.until else 0)
+            return self._seen(row, self._catalog.now_ms() if row.until_ms else 0)
 
         return _unless_away(read)
 
     def begin(self, upstream: str, epoch: int, seconds: float, *, asked: bool) -> Pause | None:
         def write() -> Pause:
-            now = self._catalog.now()
+            now_ms = self._catalog.now_ms()
             with self._catalog.transaction() as tx:
-                row = tx.pauses.begin(upstream, epoch, now + ceil(seconds), asked=asked)
-            return self._seen(row, now)
+                row = tx.pauses.begin(upstream, epoch, now_ms + ceil(seconds * 1000), asked=asked)
+            return self._seen(row, now_ms)
 
         return _unless_away(write)
 
@@ -47,8 +47,8 @@ class CatalogPauses:
         _unless_away(write)
 
     @staticmethod
-    def _seen(row: PauseRow, now: int) -> Pause:
-        return Pause(row.epoch, row.refusals, max(0, row.until - now))
+    def _seen(row: PauseRow, now_ms: int) -> Pause:
+        return Pause(row.epoch, row.refusals, max(0, row.until_ms - now_ms) / 1000)
 
 
 def _unless_away(act: Callable[[], Result]) -> Result | None:

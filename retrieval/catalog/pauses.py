@@ -12,7 +12,7 @@ from retrieval.catalog.tables import pauses
 class PauseRow:
     epoch: int  # grows with each pause
     refusals: int  # in a row
-    until: int
+    until_ms: int
 
 
 class UpstreamPauses:
@@ -24,17 +24,17 @@ class UpstreamPauses:
         row = self._connection.execute(wanted).first()
         return PauseRow(0, 0, 0) if row is None else PauseRow(*row)
 
-    def begin(self, upstream: str, epoch: int, until: int, *, asked: bool) -> PauseRow:
+    def begin(self, upstream: str, epoch: int, until_ms: int, *, asked: bool) -> PauseRow:
         """Begin the pause after `epoch`, unless it has begun; prolong one that has if the service `asked` for more."""
         insert_unless_there(self._connection, pauses, {"upstream": upstream, "epoch": 0, "refusals": 0, "until": 0})
         here = pauses.c.upstream == upstream
         begun = self._connection.execute(
             update(pauses)
             .where(here, pauses.c.epoch == epoch)
-            .values(epoch=epoch + 1, refusals=pauses.c.refusals + 1, until=until)
+            .values(epoch=epoch + 1, refusals=pauses.c.refusals + 1, until=until_ms)
         )
         if not begun.rowcount and asked:
-            self._connection.execute(update(pauses).where(here, pauses.c.until < until).values(until=until))
+            self._connection.execute(update(pauses).where(here, pauses.c.until < until_ms).values(until=until_ms))
         return self.get(upstream)
 
     def end(self, upstream: str) -> None:

@@ -359,7 +359,7 @@ pauses = Table(
     Column("upstream", Text, primary_key=True),
     number("epoch"),
     number("refusals"),
-    number("until"),
+    number("until"),  # in milliseconds: most pauses are of a second or two
 )
 
 # Where deleted things stood in their lists, so that a caller who deletes while paging can go on from there.

@@ -161,9 +161,13 @@ class Catalog:
     def now(self) -> int:
         """The time that all nodes agree on: PostgreSQL's clock, or this machine's where the database is a file of it.
         Leases and expiry are to be reckoned by it, so that a node whose clock is wrong neither ends nor keeps any."""
+        return self.now_ms() // 1000
+
+    def now_ms(self) -> int:
+        """The same in milliseconds, for what lasts a second or two."""
         if self._database.is_sqlite:
-            return int(time.time())
-        row = self._database.first("SELECT floor(extract(epoch FROM clock_timestamp()))::bigint", ())
+            return time.time_ns() // 1_000_000
+        row = self._database.first("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint", ())
         assert row is not None
         return cast("int", row[0])
 

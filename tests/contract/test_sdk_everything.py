@@ -13,6 +13,7 @@ from typing import Any
 import openai
 import pytest
 
+from retrieval.catalog.rows import Trouble
 from retrieval.catalog.vector_stores import NewStore
 from retrieval.ids import StoreId, new_store_id
 from tests.support.server import KEY, READ_ONLY_KEY, Server
@@ -283,5 +284,8 @@ def test_files_of_a_store_whose_model_is_gone_wait_for_it(server: Server) -> Non
         assert index_waiting(store, server.worker.resources) == 1
         waiting = client.vector_stores.files.retrieve(file.id, vector_store_id=store)
         assert (waiting.status, waiting.last_error) == ("in_progress", None)
-        assert index_waiting(store, server.worker.resources) == 0, "not before its pause is over"
+        with server.service.resources.catalog.reading() as tx:
+            [put_off] = tx.progress.of_store(server.project, store, server.service.resources.catalog.now()).put_off
+        assert (put_off.trouble, put_off.files) == (Trouble.MODEL_MISSING, 1)
+        assert "'gone'" in put_off.message
     client.vector_stores.delete(store)

@@ -1,6 +1,7 @@
 """An embedding service that asks one process for peace gets it from all of them, once."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -82,6 +83,18 @@ def test_a_longer_time_that_is_asked_for_is_granted_also_within_a_pause(shared_c
     assert long is not None
     assert long.epoch == 1
     assert long.seconds_left == 50
+
+
+def test_no_process_comes_back_before_the_time_that_was_asked_for(shared_catalog: Catalog, upstream: str) -> None:
+    """A service that asks for one second means one second, at whatever moment of the clock's second it says so."""
+    here, there = CatalogPauses(shared_catalog), CatalogPauses(shared_catalog)
+    began = time.monotonic()
+    here.begin(upstream, 0, 1.0, asked=True)
+    for _ in range(8):
+        told = there.current(upstream)
+        assert told is not None
+        assert told.seconds_left >= 1.0 - (time.monotonic() - began) - 0.002  # clocks are read in milliseconds
+        time.sleep(0.11)
 
 
 def test_many_that_begin_a_pause_at_once_begin_one(shared_catalog: Catalog, upstream: str) -> None:
