@@ -1,6 +1,5 @@
 """A whole service without HTTP and Celery, in a temporary folder, for benchmarks to fill and to ask."""
 
-import os
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
@@ -9,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from ingest.children import ChildPool
+from ingest.cores import usable_cores
 from ingest.embedding import Embedder
 from ingest.parsing.limits import Limits
 from retrieval.catalog.account_rows import NewFile
@@ -37,7 +37,7 @@ class Library:
         self.snapshots = Snapshots(self.catalog, self.storage)
         self.searcher = Searcher(self.catalog, self.snapshots, lambda _model: embedder)
         self.workers = WorkerResources(
-            self.catalog, self.storage, ChildPool(os.cpu_count() or 1, Limits()), lambda _model: embedder
+            self.catalog, self.storage, ChildPool(usable_cores(), Limits()), lambda _model: embedder
         )
         self.project = new_project_id()
         with self.catalog.transaction() as tx:

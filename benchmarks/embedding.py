@@ -8,7 +8,6 @@ FOLDER holds .txt, .md, .rst or .py files; by default the texts are what Python'
 import argparse
 import ast
 import importlib
-import os
 import sysconfig
 import tempfile
 import time
@@ -20,6 +19,7 @@ from random import Random
 import numpy as np
 
 from benchmarks.figure import Figure
+from ingest.cores import usable_cores
 from ingest.embedding import CacheConfig, Embedder, EmbedderConfig, HashedEmbedder, Vectors, open_embedder
 from ingest.embedding.frugal import FrugalEmbedder
 
@@ -57,7 +57,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks embedding")
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--texts", type=int, default=600)
     return parser.parse_args(arguments)
 

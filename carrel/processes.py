@@ -17,6 +17,7 @@ from carrel.exits import Exit
 from carrel.logs import configure
 from carrel.protocol import guarded
 from configs.settings import Settings
+from ingest.cores import usable_cores
 from ingest.embedding.fetch import fetch_model
 from ingest.errors import IngestError
 from retrieval.api.app import create_app
@@ -43,7 +44,7 @@ def tie(tied: bool) -> None:
 
 
 def api_processes(settings: Settings) -> int:
-    return settings.api.processes or os.cpu_count() or 1
+    return settings.api.processes or usable_cores()
 
 
 def run_api(settings: Settings, listening: socket.socket) -> None:
@@ -79,7 +80,7 @@ def run_worker(settings: Settings, queues: str, concurrency: int) -> None:
     Over the spool a process works alone: several would wait for one lock, and one that is killed may hold it.
     """
     configure()
-    count = concurrency or settings.workers.processes or os.cpu_count() or 1
+    count = concurrency or settings.workers.processes or usable_cores()
     alone = count == 1 or not settings.broker.url
     app = create_worker_app(settings, alone=alone)
     app.worker_main(

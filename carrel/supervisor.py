@@ -32,6 +32,7 @@ from carrel.lookout import watch
 from carrel.options import address
 from carrel.processes import api_processes
 from configs.settings import Settings
+from ingest.cores import usable_cores
 from retrieval.api.service import ensure_key, first_project, pepper_of
 from retrieval.catalog.transaction import Catalog
 from retrieval.resources import catalog_url, embedder_configs
@@ -174,7 +175,7 @@ def _api_children(settings: Settings, config: Path | None, listening: socket.soc
 
 def _other_children(settings: Settings, config: Path | None) -> list[Child]:
     words = ("--config", str(config)) if config else ()
-    bulk = max(1, (settings.workers.processes or os.cpu_count() or 1) - 1)
+    bulk = max(1, (settings.workers.processes or usable_cores()) - 1)
     return [
         Child("worker for single files", ("worker", *words, "--queues=interactive", "--concurrency=1")),
         *(Child(f"worker {number} for bulk", ("worker", *words, *BULK_WORDS)) for number in range(1, bulk + 1)),

@@ -23,6 +23,7 @@ from configs.errors import SettingsError
 from configs.settings import Settings, load_settings
 from ingest.children import Attempt, ChildPool, Reading
 from ingest.chunking.chunk import ChunkLimits
+from ingest.cores import usable_cores
 from ingest.embedding import CacheConfig, Embedder, EmbedderConfig, open_embedder
 from ingest.errors import IngestError
 from ingest.parsing.limits import Limits
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"ingest: {error}", file=sys.stderr)
         return 2
     paths = sorted(_files(options.folder))
-    jobs = options.jobs or settings.parsing.children or os.cpu_count() or 1
+    jobs = options.jobs or settings.parsing.children or usable_cores()
     rows = []
     try:
         with closing(embedder), ChildPool(jobs, _limits(settings)) as pool:

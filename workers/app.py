@@ -32,6 +32,7 @@ from celery.signals import (
 from configs.settings import Settings
 from ingest.children import ChildPool
 from ingest.chunking.chunk import ChunkLimits
+from ingest.cores import usable_cores
 from ingest.errors import IngestError
 from ingest.parsing.limits import Limits
 from retrieval.ids import ProjectId
@@ -182,7 +183,7 @@ def worker_resources(
 ) -> WorkerResources:
     given = settings.workers
     providers = {settings.embedding.provider, *(model.provider for model in settings.models.values())}
-    children = ChildPool(settings.parsing.children or os.cpu_count() or 1, parsing_limits(settings))
+    children = ChildPool(settings.parsing.children or usable_cores(), parsing_limits(settings))
     size = ClaimSize(
         given.files_per_claim,
         given.bytes_per_claim,

@@ -4,7 +4,6 @@ Threads share nothing but the read-only model. The caller of `encode` always wor
 stands behind somebody's batch, and gets the help of what threads are free.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
@@ -12,6 +11,7 @@ from threading import Lock
 import numpy as np
 from tokenizers import Tokenizer
 
+from ingest.cores import usable_cores
 from ingest.embedding.batching import packs, runs
 from ingest.embedding.bert import BertShape
 from ingest.embedding.config import Accelerator, EmbedderConfig, Precision
@@ -77,7 +77,7 @@ class LocalEngine:
             limits=limits,
             positions=positions,
             pack_tokens=pack_tokens,
-            threads=config.threads or len(os.sched_getaffinity(0)),
+            threads=config.threads or usable_cores(),
         )
 
     @property

@@ -4,7 +4,6 @@ question -> vector (remembered) -> the store's snapshot at its generation -> row
 of both sides under that mask -> fused, reread, cut at the threshold -> text.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.cores import usable_cores
 from ingest.embedding import Embedder
 from retrieval.catalog.rows import AttributeValue, StoreGlance
 from retrieval.catalog.transaction import Catalog
@@ -62,7 +62,7 @@ class Searcher:
         self._snapshots = snapshots
         self._embedder_of = embedder_of
         self._clock = clock
-        self._turns = Turns(len(os.sched_getaffinity(0)))
+        self._turns = Turns(usable_cores())
         self._vectors: Remembered[tuple[str, str], Vector] = Remembered(REMEMBERED_VECTORS)
         self._answers: Remembered[tuple[StoreId, int, Query], Answer] = Remembered(REMEMBERED_ANSWERS)
 

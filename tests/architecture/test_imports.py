@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 MAY_IMPORT = {
     "configs": set[str](),
     "ingest": set[str](),
-    "retrieval": {"ingest.embedding"},
+    "retrieval": {"ingest.embedding", "ingest.cores"},
     "workers": {"ingest", "retrieval"},
     "carrel": {"configs", "ingest", "retrieval", "workers"},
 }

@@ -1,6 +1,5 @@
 """What a search promises, over both databases and both kinds of storage."""
 
-import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ingest.cores import usable_cores
 from ingest.embedding import Embedded, HashedEmbedder, Purpose
 from retrieval.catalog.rows import AttributeValue
 from retrieval.catalog.vector_stores import NewStore
@@ -282,7 +282,7 @@ class Meeting(HashedEmbedder):
 
 
 def test_more_searches_than_there_are_cores_may_wait_for_the_embedder_at_once(tmp_path: Path) -> None:
-    many = len(os.sched_getaffinity(0)) + 2
+    many = usable_cores() + 2
     with Shelf.open(tmp_path, embedder=Meeting(many)) as shelf, ThreadPoolExecutor(many) as threads:
         store, _ = one_each(shelf, [FOOD, ROADS])
         answers = list(threads.map(lambda number: shelf.search(store, f"roads {number}"), range(many)))
