@@ -16,7 +16,7 @@ from carrel.failing import ServerError
 from carrel.following import counts, sentence, span
 from carrel.ledger import Ledger
 from carrel.loading import HASH, PATH, PATIENCE_SECONDS, Loader, Report, Watch
-from carrel.naming import store_named
+from carrel.naming import no_store, store_named
 from carrel.options import JsonOption, KeyOption, UrlOption, connect
 from carrel.output import Output, size
 from carrel.remote import Json, Remote
@@ -80,7 +80,7 @@ def ingest(
         found = store_named(remote, store)
         if found is None:
             if store.startswith("vs_"):
-                raise ServerError(f"There is no store {store}.", exit_code=Exit.NOT_FOUND, code="not_found")
+                raise no_store(store)
             found = remote.post("vector_stores", {"name": store})
             output.remark(f"Made the store {store} ({found['id']}).")
         with Ledger.open(found["id"], os.environ) as ledger, _Display(output, remote, found["id"], files) as display:

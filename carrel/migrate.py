@@ -276,7 +276,12 @@ def from_openai(
     output = Output(as_json=as_json)
     with (
         Remote(
-            source_url, source_key, key_from="--source-key", patience_seconds=PATIENCE_SECONDS, headers=BETA
+            source_url,
+            source_key,
+            key_from="--source-key",
+            asked_as="source-",
+            patience_seconds=PATIENCE_SECONDS,
+            headers=BETA,
         ) as there,
         connect(url, key, patience_seconds=PATIENCE_SECONDS) as here,
     ):

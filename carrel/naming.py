@@ -27,12 +27,16 @@ def store_named(remote: Remote, given: str) -> Json | None:
 def the_store(remote: Remote, given: str) -> Json:
     found = store_named(remote, given)
     if found is None:
-        raise ServerError(
-            f"There is no vector store {given!r}. `carrel stores list` shows those that there are.",
-            exit_code=Exit.NOT_FOUND,
-            code="not_found",
-        )
+        raise no_store(given)
     return found
+
+
+def no_store(given: str) -> ServerError:
+    return ServerError(
+        f"There is no vector store {given!r}. `carrel stores list` shows those that there are.",
+        exit_code=Exit.NOT_FOUND,
+        code="not_found",
+    )
 
 
 def store_id(remote: Remote, given: str) -> str:

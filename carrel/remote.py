@@ -1,7 +1,8 @@
 """A running server, spoken to by its URL and key: the only door of the command line to the API.
 
 Paths without a leading slash lie below `/v1`. Whatever goes wrong is a `ServerError` with a sentence for a person and
-the exit code that follows. A server that says "not now" (503, 429) is asked again while `patience_seconds` last.
+the exit code that follows. A server that says "not now" (503, 429), or is gone after it has answered, is asked again
+while `patience_seconds` last; one that has never answered is given up after a few seconds.
 """
 
 import json
@@ -26,6 +27,7 @@ Moved = Callable[[int], None]  # told of every piece of bytes that has gone up o
 PAGE: Final = 100
 _TRY_AGAIN: Final = frozenset({429, 503})
 _LONGEST_PAUSE_SECONDS: Final = 15.0
+_FIRST_PATIENCE_SECONDS: Final = 3.0  # with a server that may not be there at all
 _PIECE_BYTES: Final = 256 << 10
 
 
@@ -38,7 +40,7 @@ class Event:
 
 
 class Remote:
-    """Safe to share between threads."""
+    """Safe to share between threads. `asked_as`: what stands before `url` and `key` in the options that name it."""
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class Remote:
         key: str | None,
         *,
         key_from: str = "--key",
+        asked_as: str = "",
         patience_seconds: float = 0.0,
         timeout_seconds: float = 120.0,
         connections: int = 16,
@@ -53,16 +56,21 @@ class Remote:
     ) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
         self._key_from = key_from if key else ""
+        self._asked_as = asked_as
         self._patience_seconds = patience_seconds
+        self._met = False  # whether this server has answered at all
         self._closed = threading.Event()  # wakes whoever waits to ask again
         try:
-            local = httpx.URL(self.url).host in {"127.0.0.1", "localhost", "::1"}
+            parsed = httpx.URL(self.url)
+            local = parsed.host in {"127.0.0.1", "localhost", "::1"}
             self._client = httpx.Client(
                 base_url=self.url,
                 headers={**(headers or {}), **({"authorization": f"Bearer {key}"} if key else {})},
                 timeout=httpx.Timeout(timeout_seconds, connect=10),
                 limits=httpx.Limits(max_connections=connections),
                 trust_env=not local,  # a proxy for the world is none for this machine
+                # Reading whom to trust takes 45 ms, more than most commands do; where nothing is encrypted, in vain.
+                verify=not (local and parsed.scheme == "http"),
             )
         except (httpx.InvalidURL, UnicodeError) as error:
             raise ServerError(f"{url!r} is no URL of a server: {error}", exit_code=Exit.USAGE) from error
@@ -168,6 +176,7 @@ class Remote:
             answer = self._client.send(request, stream=True)
         except httpx.HTTPError as error:
             raise self._silent(error) from error
+        self._met = True
         try:
             if answer.is_error:
                 answer.read()
@@ -190,17 +199,20 @@ class Remote:
 
     def _once(self, send: Callable[[], httpx.Response]) -> httpx.Response:
         try:
-            return send()
+            answer = send()
         except httpx.HTTPError as error:
             raise self._silent(error) from error
+        self._met = True
+        return answer
 
     def _patiently(self, send: Callable[[], httpx.Response]) -> httpx.Response:
-        until, pause = time.monotonic() + self._patience_seconds, 0.25
+        begun, pause = time.monotonic(), 0.25
         while True:
             failure: Exception | None = None
             answer: httpx.Response | None = None
             try:
                 answer = send()
+                self._met = True
             except httpx.TransportError as error:
                 failure = error
             except httpx.HTTPError as error:
@@ -208,7 +220,8 @@ class Remote:
             if answer is not None and answer.status_code not in _TRY_AGAIN:
                 return answer
             wait = min(max(pause, _asked_pause(answer)), _LONGEST_PAUSE_SECONDS)
-            if time.monotonic() + wait > until:
+            patience = self._patience_seconds if self._met else min(self._patience_seconds, _FIRST_PATIENCE_SECONDS)
+            if time.monotonic() + wait > begun + patience:
                 if answer is not None:
                     return answer
                 assert failure is not None
@@ -247,8 +260,9 @@ class Remote:
 
     def _about_the_key(self) -> str:
         if not self._key_from:
-            return "No key was found: give one with --key or OPENAI_API_KEY."
-        return f"The key was taken from {self._key_from}; give another with --key."
+            variable = "SOURCE_API_KEY" if self._asked_as else "OPENAI_API_KEY"
+            return f"No key was found: give one with --{self._asked_as}key or {variable}."
+        return f"The key was taken from {self._key_from}; give another with --{self._asked_as}key."
 
     def _silent(self, error: Exception) -> ServerError:
         """Nothing came back, or not all of it."""
@@ -257,8 +271,9 @@ class Remote:
                 f"{self.url!r} is no URL of a server: it begins with http:// or https://.", exit_code=Exit.USAGE
             )
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            advice = "Say" if self._asked_as else "Start the server with `carrel serve`, or say"
             return ServerError(
-                f"Nothing answers at {self.url}. Start the server with `carrel serve`, or say where it is with --url.",
+                f"Nothing answers at {self.url}. {advice} where it is with --{self._asked_as}url.",
                 exit_code=Exit.UNAVAILABLE,
                 code="no_connection",
             )
