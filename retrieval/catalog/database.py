@@ -12,11 +12,13 @@ import os
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
+from typing import Any
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
@@ -81,6 +83,7 @@ class Database:
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise CatalogUnavailable("PostgreSQL needs the extra 'cluster': pip install 'carrel[cluster]'.") from error
         self._writer, self._reader, self._glancer = engines
+        self._idle: deque[Any] = deque()  # connections for single reads
 
     def _sqlite_engines(self) -> tuple[Engine, Engine, Engine]:
         def engine(begin: str, connections: int, pragmas: Mapping[str, str | int]) -> Engine:
@@ -170,28 +173,51 @@ class Database:
         engine = self._engines()[2]
         text = sql if self.is_sqlite else sql.replace("?", "%s")
         for last in (self.is_sqlite, True):
+            connection = self._taken()
             try:
-                with translated(), closing(engine.raw_connection()) as connection:
-                    return _first(connection, text, parameters)
+                connection = connection or _unpooled(engine)
+                cursor = connection.execute(text, tuple(parameters))
+                row = cursor.fetchone()
+                cursor.close()
             except engine.dialect.loaded_dbapi.Error as error:  # a raw connection's errors are the driver's own
+                if connection is not None:
+                    connection.close()
                 if last:
                     raise CatalogUnavailable(f"The catalog does not answer: {_reason(error)}") from error
-                engine.dispose()  # the server may have restarted: none of the idle connections is worth keeping
+                self._close_idle()  # the server may have restarted: none of the idle connections is worth keeping
+                continue
+            if len(self._idle) < self._connections:
+                self._idle.append(connection)
+            else:
+                connection.close()
+            return None if row is None else tuple(row)
         raise AssertionError("unreachable")
 
+    def _taken(self) -> Any:
+        """An idle connection, if there is one."""
+        with suppress(IndexError):
+            return self._idle.pop()
+        return None
+
     def close(self) -> None:
-        for engine in (self._writer, self._reader, self._glancer):
-            engine.dispose(close=os.getpid() == self._process)
+        mine = os.getpid() == self._process
+        if mine:
+            self._close_idle()
+        for engine in (self._writer, self._glancer, self._reader):
+            engine.dispose(close=mine)
+
+    def _close_idle(self) -> None:
+        while connection := self._taken():
+            connection.close()
 
 
-def _first(connection: PoolProxiedConnection, text: str, parameters: Sequence[str]) -> tuple[object, ...] | None:
-    cursor = connection.cursor()
-    try:
-        cursor.execute(text, tuple(parameters))
-        row = cursor.fetchone()
-    finally:
-        cursor.close()
-    return None if row is None else tuple(row)
+def _unpooled(engine: Engine) -> Any:
+    """A connection of the driver that no pool knows: a pool's care costs five times what the read itself does."""
+    with translated():
+        pooled = engine.raw_connection()
+        connection = pooled.driver_connection
+        pooled.detach()
+    return connection
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, pragmas: Mapping[str, str | int], busy_seconds: int) -> None:

@@ -11,21 +11,27 @@ from retrieval.index.vectors.selection import Selection
 
 ROOM_FOR_K: Final = 4  # candidates for each hit wanted, if that is more than the effort asks for
 WIDENING: Final = 4
+SCORED_AT_FIRST: Final = 4  # one in so many candidates: scoring reads cold memory, half of what a search costs
 SAFE_DEVIATIONS: Final = 3.6  # measured: below, queries begin to miss rows, whatever the data and the filter
+SAFE_DEVIATIONS_TO_SCORE: Final = 4.5  # of what codes brought up, where only a part has told how far they are off
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """One query: `candidates` rows are scored at first, or enough for `k` hits."""
+    """One query: codes bring up `effort` candidates, or enough for `k` hits."""
 
     query: Matrix
     k: int
-    candidates: int
+    effort: int
     selection: Selection
 
-    def first(self, again: int) -> int:
-        """How many are scored at first, once codes were searched `again` times in vain."""
-        return max(self.candidates * int(WIDENING**again), ROOM_FOR_K * self.k)
+    def candidates(self, again: int) -> int:
+        """How many codes bring up, once they were searched `again` times in vain."""
+        return max(self.effort * int(WIDENING**again), ROOM_FOR_K * self.k)
+
+    def scored_at_first(self, again: int) -> int:
+        """How many of them are scored before it is known how far guesses are off: most queries want no more."""
+        return max(self.candidates(again) // SCORED_AT_FIRST, ROOM_FOR_K * self.k)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +60,8 @@ class Look:
         off = self.scores - self.guesses[: len(self.scores)]
         mean = float(off.sum()) / len(off)
         deviation = math.sqrt(max(float(np.dot(off, off)) / len(off) - mean * mean, 0))
-        lowest = bar - mean - SAFE_DEVIATIONS * deviation
-        if self.guesses[-1] > lowest:
-            return len(self.guesses) + (not self.complete)
+        if self.guesses[-1] > bar - mean - SAFE_DEVIATIONS * deviation:
+            every_one_is_scored = len(self.scores) == len(self.guesses)
+            return len(self.guesses) + (every_one_is_scored and not self.complete)
+        lowest = bar - mean - SAFE_DEVIATIONS_TO_SCORE * deviation
         return len(self.guesses) - int(self.guesses[::-1].searchsorted(lowest, side="right"))

@@ -158,7 +158,7 @@ class VectorSide:
         visits = [group.visit(coded, rows) for group, rows in zip(self._groups, selection.in_lists, strict=True)]
         asked = Asked(query, k, _scaled(effort.candidates, selection.share), selection)
         looks = [
-            self._look_at(at, visit, visit.nearest(effort.probes, asked.first(0)), asked)
+            self._look_at(at, visit, visit.nearest(effort.probes, asked.candidates(0)), asked)
             for at, visit in enumerate(visits)
             if selection.by_group[at]
         ]
@@ -191,10 +191,10 @@ class VectorSide:
         rows_in = selection.in_lists[at]
         there = selection.by_group[at] if rows_in is None else int(rows_in[lists].sum())
         visit.leave(lists)
-        first = asked.first(again)
-        ids, guesses = visit.search(lists, min(first, there), selection.ids)
-        if len(ids) == there or len(ids) >= first:
-            return Look(at, ids, guesses, self._scored(asked.query, ids[:first]), lists, len(ids) == there, again)
+        wanted, some = asked.candidates(again), asked.scored_at_first(again)
+        ids, guesses = visit.search(lists, min(wanted, there), selection.ids)
+        if len(ids) == there or len(ids) >= wanted:
+            return Look(at, ids, guesses, self._scored(asked.query, ids[:some]), lists, len(ids) == there, again)
         # Their codes are so alike that FAISS drops some of them.
         visit.leave(group.every_list)
         pools = sorted({self._places[segment].pool for segment in group.segments})
