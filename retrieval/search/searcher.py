@@ -79,7 +79,9 @@ class Searcher:
         try:
             snapshot, opened, answer = self._opened_and_answered(glance, query)
         except SegmentDamaged as damage:
-            if not self._snapshots.mend(store, damage.segment):
+            with self._turns.given_away():
+                mended = self._snapshots.mend(store, damage.segment)
+            if not mended:
                 raise
             snapshot, opened, answer = self._opened_and_answered(glance, query)
         stages = {"open": 1000 * (opened - started), **answer.milliseconds, "all": _since(started)}

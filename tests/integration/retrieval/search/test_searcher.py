@@ -1,7 +1,7 @@
 """What a search promises, over both databases and both kinds of storage."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +12,11 @@ import pytest
 from ingest.cores import usable_cores
 from ingest.embedding import Embedded, HashedEmbedder, Purpose
 from retrieval.catalog.rows import AttributeValue
+from retrieval.catalog.transaction import Catalog
 from retrieval.catalog.vector_stores import NewStore
 from retrieval.errors import NotAllowedNow, NotFound, SegmentDamaged
 from retrieval.ids import FileId, StoreId, new_project_id, new_store_id
+from retrieval.search import searcher
 from retrieval.search.filters import Filter, parse_filter
 from retrieval.search.query import Answer, Query
 from retrieval.segments.layout import segment_name
@@ -287,3 +289,37 @@ def test_more_searches_than_there_are_cores_may_wait_for_the_embedder_at_once(tm
         store, _ = one_each(shelf, [FOOD, ROADS])
         answers = list(threads.map(lambda number: shelf.search(store, f"roads {number}"), range(many)))
     assert [texts_of(answer)[0] for answer in answers] == [ROADS] * many
+
+
+class Forgetful(Directory):
+    """Forgets a copy only once somebody else has been answered, and has the whole one then."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def forget_local(self, name: str) -> None:
+        asking = threading.Thread(target=self.meanwhile, daemon=True)
+        asking.start()
+        asking.join(30)
+        assert not asking.is_alive(), "a search waits for one that waits for storage"
+        with self.local(name) as path:
+            _damage(path)  # the same bit once more: whole again
+
+
+def test_others_search_while_a_damaged_copy_is_fetched_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searcher, "usable_cores", lambda: 1)  # so that one computes at a time
+    storage = Forgetful(tmp_path / "objects")
+    with Shelf(Catalog.open(f"sqlite:///{tmp_path}/catalog.db"), storage, HashedEmbedder(width=32)) as shelf:
+        with shelf.catalog.transaction() as tx:
+            tx.projects.add(shelf.project, "tests", shelf.now)
+        store, _ = one_each(shelf, [FOOD, ROADS])
+        other, _ = one_each(shelf, [MUSIC])
+        with shelf.catalog.reading() as tx:
+            [row] = tx.manifests.segments(store)
+        with storage.local(segment_name(store, row.id)) as path:
+            _damage(path)
+        answers: list[Answer] = []
+        storage.meanwhile = lambda: answers.append(shelf.search(other, "viola"))
+        assert texts_of(shelf.search(store, "bread"))[0] == FOOD
+        assert [texts_of(answer) for answer in answers] == [[MUSIC]]
