@@ -7,8 +7,8 @@ from retrieval.catalog.moving_rows import ImportRow
 from retrieval.errors import CallerError, LeaseLost
 from retrieval.ids import new_lease_token
 from workers.attempts import attempted
-from workers.import_leases import ImportKeeper
 from workers.importing import Import
+from workers.leases import ImportKeeper
 from workers.resources import WorkerResources
 from workers.verdicts import MOST_DEATHS, Retry, verdict
 

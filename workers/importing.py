@@ -29,7 +29,7 @@ from retrieval.segments.renaming import renamed
 from retrieval.segments.tensors import MappedTensors
 from retrieval.storage.blobs import BLOBS
 from retrieval.storage.objects import put
-from workers.import_leases import ImportKeeper
+from workers.leases import ImportKeeper
 from workers.resources import WorkerResources
 
 COPIED_AT_ONCE: Final = 8  # files: most of their time is waiting for the disk

@@ -32,8 +32,8 @@ from tests.support.moving import (
     take_in,
 )
 from tests.support.workshop import Workshop, open_workshop
-from workers.import_leases import ImportKeeper
 from workers.import_waiting import import_waiting
+from workers.leases import ImportKeeper
 from workers.pipeline import index_waiting
 from workers.sweeping import Grace, expire, sweep_removed
 
