@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import faiss
 import numpy as np
@@ -72,18 +72,16 @@ def per_second(act: Callable[[Matrix], object], queries: Matrix, threads: int, s
     return sum(done) / (time.perf_counter() - started)
 
 
-class Processes:
-    """So many processes over one folder, each with its own opened store, which ask when they are told to."""
+class _Beside:
+    """Other processes over one folder, each with its own opened store, which do as they are told until left."""
 
-    def __init__(self, folder: Path, store: StoreId, queries: Matrix, count: int) -> None:
+    def __init__(self, work: Callable[..., None], *about: object, count: int = 1) -> None:
         context = multiprocessing.get_context("spawn")
         ends = [context.Pipe() for _ in range(count)]
         self._pipes = [near for near, _ in ends]
-        self._processes = [
-            context.Process(target=_ask_for, args=(folder, store, queries, far), daemon=True) for _, far in ends
-        ]
+        self._processes = [context.Process(target=work, args=(*about, far), daemon=True) for _, far in ends]
 
-    def __enter__(self) -> "Processes":
+    def __enter__(self) -> Self:
         for one in self._processes:
             one.start()
         for pipe in self._pipes:
@@ -92,9 +90,16 @@ class Processes:
 
     def __exit__(self, *_: object) -> None:
         for pipe in self._pipes:
-            pipe.send(0.0)
+            pipe.send(None)
         for one in self._processes:
             one.join(10)
+
+
+class Processes(_Beside):
+    """So many that ask one question after another."""
+
+    def __init__(self, folder: Path, store: StoreId, queries: Matrix, count: int) -> None:
+        super().__init__(_ask_for, folder, store, queries, count=count)
 
     def per_second(self, seconds: float) -> float:
         """Searches a second of all together."""
@@ -109,31 +114,21 @@ def _ask_for(folder: Path, store: StoreId, queries: Matrix, pipe: Connection) ->
         for query in queries[:20]:
             asker.ask(query)
         pipe.send("open")
-        while seconds := pipe.recv():
+        while (seconds := pipe.recv()) is not None:
             pipe.send(per_second(asker.ask, queries, 1, seconds))
 
 
-class OtherProcess:
-    """A second process over the same folder, which searches when it is told to."""
+class OtherProcess(_Beside):
+    """One that searches when it is told to."""
 
     def __init__(self, folder: Path, store: StoreId, width: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, far = context.Pipe()
-        self._process = context.Process(target=_answer, args=(folder, store, width, far), daemon=True)
-        self._process.start()
-        self._pipe.recv()
-
-    def __enter__(self) -> "OtherProcess":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pipe.send(None)
-        self._process.join(10)
+        super().__init__(_answer, folder, store, width)
 
     def search(self, query: Matrix) -> list[tuple[str, float]]:
         """File id and score of each hit, as that process finds them now."""
-        self._pipe.send(query)
-        found: list[tuple[str, float]] = self._pipe.recv()
+        [pipe] = self._pipes
+        pipe.send(query)
+        found: list[tuple[str, float]] = pipe.recv()
         return found
 
 
