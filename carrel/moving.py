@@ -25,9 +25,11 @@ from carrel.output import Output, size
 from carrel.remote import Json, Remote
 from retrieval.archive.errors import ArchiveRefused
 from retrieval.archive.reading import Archive
+from retrieval.storage.directory import hurry
 
 WHOLE_BYTES: Final = 512 << 20  # up to here an archive goes up in one piece, which the server writes and hashes once
 PART_BYTES: Final = 64 << 20
+AHEAD_BYTES: Final = 16 << 20  # on their way to the disk at a time, before all are synced
 PATIENCE_SECONDS: Final = 120.0  # a server may be restarted meanwhile
 LOOK_SECONDS: Final = 0.2
 SHOWN: Final = (
@@ -90,13 +92,16 @@ def _begun(remote: Remote, store: str, note: Path) -> Json | None:
 
 def _fetch(remote: Remote, path: str, file: io.BufferedWriter, whole: int, moved: Moved) -> None:
     """The rest of the bytes, over as many connections as it takes, as long as each brings some."""
-    until = time.monotonic() + PATIENCE_SECONDS
+    until, hurried = time.monotonic() + PATIENCE_SECONDS, file.tell()
     while (at := file.tell()) < whole:
         try:
             with remote.download(path, start=at) as pieces:
                 for piece in pieces:
                     file.write(piece)
                     moved("export", file.tell(), whole)
+                    if file.tell() - hurried >= AHEAD_BYTES:
+                        hurry(file.fileno(), hurried, file.tell())
+                        hurried = file.tell()
         except ServerError as error:
             if error.exit_code is not Exit.UNAVAILABLE:
                 raise

@@ -7,6 +7,7 @@ visible and settles the import. An archive that is refused leaves nothing: what 
 
 import hashlib
 import logging
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -32,7 +33,7 @@ from retrieval.storage.objects import put
 from workers.leases import ImportKeeper
 from workers.resources import WorkerResources
 
-COPIED_AT_ONCE: Final = 8  # files: most of their time is waiting for the disk
+COPIED_AT_ONCE: Final = 16  # files: most of their time is waiting for the disk
 SEGMENTS_AT_ONCE: Final = 2  # one is looked at while another waits for the disk
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,9 @@ class Import:
         self._token: LeaseToken = row.token
         self._keeper = keeper
         self._resources = resources
-        self._made: list[str] = []  # objects that this import has put in place, by this attempt or an earlier one
+        self._made: set[str] = set()  # objects that this import has put in place, by this attempt or an earlier one
         self._again = row.model is not None
+        self._in_vain = threading.Event()  # another part of the archive was refused
 
     def run(self) -> int:
         """How many files are to be ingested here; `CallerError` where the archive cannot become a store."""
@@ -74,8 +76,14 @@ class Import:
                 now = self._resources.now()
                 tx.imports.complete(self._token, store.id, files=archive.manifest.files, unchanged=True, now=now)
             return 0
-        segments, book, indexes = self._derived(archive, listing, store, names)
-        blobs = self._copy_blobs(archive, listing)
+        with ThreadPoolExecutor(1) as aside:  # small files wait for the disk, while vectors are coded
+            copying = aside.submit(self._copy_blobs, archive, listing)
+            try:
+                segments, book, indexes = self._derived(archive, listing, store, names)
+            except BaseException:
+                self._in_vain.set()
+                raise
+            blobs = copying.result()
         return self._publish(archive, ReceivedStore(store, segments, book), indexes, blobs, names, listing)
 
     # Names
@@ -163,7 +171,7 @@ class Import:
         with ThreadPoolExecutor(SEGMENTS_AT_ONCE) as pool:
             made = list(pool.map(copied, range(len(names))))
         if self._again:
-            self._take_back()
+            self._take_back(blobs=False)
             return (), None, []
         indexes = [index for _, index in made if index is not None]
         return tuple(segment for segment, _ in made), None if book is None else book[0], indexes
@@ -216,7 +224,7 @@ class Import:
     def _code(self, segment: SegmentRow, book: Codebook) -> IndexRow:
         """A segment's codes, made anew: they follow from vectors and codebook, and need not be trusted."""
         stored = codes_name(segment.store_id, segment.id, book.version)
-        self._made.append(stored)
+        self._made.add(stored)
         with self._resources.storage.local(segment_name(segment.store_id, segment.id)) as path:
             file = MappedTensors(segment, path)
             codes = encode_segment(book, file.check_tensor(VECTORS))
@@ -235,6 +243,8 @@ class Import:
 
     def _copy_blob(self, archive: Archive, sha256: str, stored: str) -> None:
         span, digest = archive.blobs[sha256], hashlib.sha256()
+        if self._in_vain.is_set():
+            return
 
         def pieces() -> Iterator[bytes]:
             for piece in archive.pieces(span):
@@ -252,7 +262,7 @@ class Import:
 
     def _put(self, stored: str, pieces: Iterator[bytes], size: int) -> None:
         """An object under a name that only these bytes can have; an earlier attempt may have made it whole."""
-        self._made.append(stored)
+        self._made.add(stored)
         self._keeper.check()
         if not self._resources.storage.exists(stored):
             with suppress(ObjectExists):
@@ -262,10 +272,12 @@ class Import:
                 pass
         self._keeper.done(size)
 
-    def _take_back(self) -> None:
-        for stored in self._made:
-            self._resources.storage.delete(stored)
-        self._made.clear()
+    def _take_back(self, *, blobs: bool = True) -> None:
+        """Remove what was put in place."""
+        for stored in sorted(self._made):
+            if blobs or not stored.startswith(f"{BLOBS}/"):
+                self._resources.storage.delete(stored)
+                self._made.discard(stored)
 
     # Visible, all at once
 

@@ -3,6 +3,7 @@
 Nothing is spooled first: a file's bytes are hashed and written once, on their way in, off the event loop.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ _ESCAPED: Final = re.compile(r"%(22|0[0-9A-Fa-f]|1[0-9A-Fa-f]|7[Ff])")
 class Sink(Protocol):
     """Takes a file's bytes; called in a thread."""
 
-    def write(self, piece: bytes) -> None: ...
+    def write(self, piece: bytearray) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,11 @@ class _Reader:
                 "on_end": self._finish,
             },
         )
+
+    def taken(self) -> bytearray:
+        """The file bytes that wait, once."""
+        taken, self.waiting = self.waiting, bytearray()
+        return taken
 
     def _begin(self) -> None:
         self._part = _Part()
@@ -133,37 +139,53 @@ class _Reader:
         self.ended = True
 
 
+class _Behind:
+    """A sink that writes one piece while the next one arrives."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._writing: asyncio.Task[None] | None = None
+
+    async def write(self, piece: bytearray) -> None:
+        """Raises what went wrong with the piece before."""
+        await self.wait()
+        if piece:
+            self._writing = asyncio.create_task(run_in_threadpool(self._sink.write, piece))
+
+    async def wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing
+
+
 async def read_form(request: Request, file_field: str, sink_of: Callable[[FilePart], Sink]) -> Form:
     """Read the whole body. `sink_of` is asked once, when the file part begins."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise InvalidInput("The request body must be multipart/form-data with a boundary.", param=None)
-    sink: Sink | None = None
+    sink: _Behind | None = None
     try:
         reader = _Reader(boundary, file_field)  # refuses boundaries of absurd length
         async for piece in request.stream():
             reader.parser.write(piece)
             if reader.file is not None and sink is None:
-                sink = sink_of(reader.file)
+                sink = _Behind(sink_of(reader.file))
             if sink is not None and len(reader.waiting) >= WRITE_BYTES:
-                await _drain(reader, sink)
+                await sink.write(reader.taken())
         reader.parser.finalize()
+        if sink is not None:
+            await sink.write(reader.taken())
     except FormParserError as error:
         raise InvalidInput("The multipart body is not well formed.") from error
     except ClientDisconnect as error:
         raise InvalidInput("The client went away before the whole body had arrived.") from error
+    finally:
+        if sink is not None:  # nobody may close what a thread writes to
+            await sink.wait()
     if not reader.ended:
         raise InvalidInput("The multipart body ends before its closing boundary.")
-    if sink is not None and reader.waiting:
-        await _drain(reader, sink)
     return Form(reader.fields, reader.file)
-
-
-async def _drain(reader: _Reader, sink: Sink) -> None:
-    piece = bytes(reader.waiting)
-    reader.waiting.clear()
-    await run_in_threadpool(sink.write, piece)
 
 
 def _parameters(disposition: str) -> dict[str, str]:

@@ -23,20 +23,22 @@ PARTS = "parts"
 class BlobFacts:
     name: str  # of the stored object
     sha256: str
-    md5: str
+    md5: str  # empty where nobody compares it
     bytes: int
 
 
 class Incoming:
     """A body on its way in: `write` what arrives, then `finish`. Left without `finish`, nothing remains."""
 
-    def __init__(self, draft: Draft, name: str, *, most_bytes: int, hashed: bool = True) -> None:
+    def __init__(
+        self, draft: Draft, name: str, *, most_bytes: int, hashed: bool = True, with_md5: bool = False
+    ) -> None:
         self._draft = draft
         self._name = name
         self._most_bytes = most_bytes
         self._hashed = hashed
         self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False)  # clients of the upload API compare it
+        self._md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None  # slower than all else of an upload
 
     def __enter__(self) -> Self:
         self._draft.__enter__()
@@ -51,11 +53,13 @@ class Incoming:
         self._draft.write(piece)
         if self._hashed:
             self._sha256.update(piece)
+        if self._md5 is not None:
             self._md5.update(piece)
 
     @property
     def facts(self) -> BlobFacts:
-        return BlobFacts(self._name, self._sha256.hexdigest(), self._md5.hexdigest(), self._draft.bytes)
+        md5 = "" if self._md5 is None else self._md5.hexdigest()
+        return BlobFacts(self._name, self._sha256.hexdigest(), md5, self._draft.bytes)
 
     def finish(self) -> BlobFacts:
         """Durable when this returns."""
@@ -67,8 +71,8 @@ class Blobs:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    def incoming(self, project: ProjectId, *, most_bytes: int) -> Incoming:
-        return Incoming(self._storage.draft(), _blob_name(project), most_bytes=most_bytes)
+    def incoming(self, project: ProjectId, *, most_bytes: int, with_md5: bool = False) -> Incoming:
+        return Incoming(self._storage.draft(), _blob_name(project), most_bytes=most_bytes, with_md5=with_md5)
 
     def incoming_part(self, project: ProjectId, upload: UploadId, part: PartId, *, most_bytes: int) -> Incoming:
         """Its bytes are hashed when the parts are joined, and not here as well."""
@@ -82,14 +86,15 @@ class Blobs:
             return incoming.finish()
 
     def concatenate(
-        self, project: ProjectId, upload: UploadId, parts: Sequence[PartId], *, most_bytes: int
+        self, project: ProjectId, upload: UploadId, parts: Sequence[PartId], *, most_bytes: int, with_md5: bool = False
     ) -> AbstractContextManager[Incoming]:
         """A body made of an upload's parts in this order, to be compared and then finished. The parts stay."""
-        return self._joined(project, [part_name(project, upload, part) for part in parts], most_bytes)
+        names = [part_name(project, upload, part) for part in parts]
+        return self._joined(names, self.incoming(project, most_bytes=most_bytes, with_md5=with_md5))
 
     @contextmanager
-    def _joined(self, project: ProjectId, names: Sequence[str], most_bytes: int) -> Iterator[Incoming]:
-        with self.incoming(project, most_bytes=most_bytes) as incoming:
+    def _joined(self, names: Sequence[str], joined: Incoming) -> Iterator[Incoming]:
+        with joined as incoming:
             for name in names:
                 for piece in self._storage.read(name):
                     incoming.write(piece)

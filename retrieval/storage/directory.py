@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ from retrieval.storage.objects import (
 INCOMING = ".incoming"
 
 _SWEPT_AWAY = 20  # times in a row that a sweep may come between making a folder and putting something in it
+_AHEAD_BYTES = 16 << 20  # of a long object: so much at a time is on its way to the disk before it is synced
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -59,6 +61,14 @@ class Disk:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def hurry(descriptor: int, start: int, stop: int) -> None:
+    """Let the system begin to write bytes [start, stop) that were just written, so that a later sync has less to wait
+    for. Promises nothing."""
+    if sys.platform == "linux":  # what Linux does before it would drop pages; dirty ones it does not drop
+        with suppress(OSError):
+            os.posix_fadvise(descriptor, start, stop - start, os.POSIX_FADV_DONTNEED)
 
 
 @contextmanager
@@ -195,6 +205,7 @@ class FileDraft:
         self._directory = directory
         self._disk = directory.disk
         self.bytes = 0
+        self._on_its_way = 0
         with disk_errors("a new object"):
             self.path, self._descriptor = self._opened()
 
@@ -206,6 +217,9 @@ class FileDraft:
 
     def write(self, piece: Piece) -> None:
         self.bytes = self._write(piece, self.bytes)
+        if self.bytes - self._on_its_way >= _AHEAD_BYTES:
+            hurry(self._descriptor, self._on_its_way, self.bytes)
+            self._on_its_way = self.bytes
 
     def write_at(self, position: int, piece: Piece) -> None:
         if position + memoryview(piece).nbytes > self.bytes:

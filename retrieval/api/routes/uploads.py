@@ -104,7 +104,9 @@ def complete_upload(upload_id: str, body: CompleteUpload, caller: Writer, servic
         raise InvalidInput(
             f"The parts have {size} bytes in all; the upload was declared with {row.bytes}.", param="part_ids"
         )
-    with resources.blobs.concatenate(caller.project, upload, chosen, most_bytes=MOST_UPLOAD_BYTES) as joined:
+    with resources.blobs.concatenate(
+        caller.project, upload, chosen, most_bytes=MOST_UPLOAD_BYTES, with_md5=body.md5 is not None
+    ) as joined:
         if body.md5 is not None and body.md5.lower() != joined.facts.md5:
             raise InvalidInput(
                 f"'md5' is not that of the parts in this order: {joined.facts.md5}.", param="md5", code="invalid_value"
