@@ -28,9 +28,10 @@ log = logging.getLogger(__name__)
 class Keeper(ABC):
     """A thread that looks after a lease until it is left, or there is none to look after any more."""
 
-    def __init__(self, work: str, every_seconds: float) -> None:
-        self._work = work
+    def __init__(self, every_seconds: float, **work: str) -> None:
+        """`work`: what is done under the lease, as the log names it."""
         self._every_seconds = every_seconds
+        self._work = work
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{work}", daemon=True)
 
@@ -51,7 +52,7 @@ class Keeper(ABC):
                     return
             except CatalogError as error:
                 # The lease may run out; then publishing is refused and somebody else does the work again.
-                log.warning("lease not renewed", extra={"work": self._work, "why": type(error).__name__})
+                log.warning("lease not renewed", extra={**self._work, "why": type(error).__name__})
 
     @abstractmethod
     def _look(self) -> bool:
@@ -72,7 +73,7 @@ class LeaseKeeper(Keeper):
         stopping: Callable[[], bool] = never,
         ending_seconds: float = ENDING_SECONDS,
     ) -> None:
-        super().__init__(store, min(LOOK_SECONDS, lease_seconds / 3))
+        super().__init__(min(LOOK_SECONDS, lease_seconds / 3), store=store)
         self._stopping = stopping
         self._ending_seconds = ending_seconds
         self._catalog = catalog
@@ -132,7 +133,7 @@ class RunLease(Keeper):
     """Of a run of a source; `check` raises once it was taken over."""
 
     def __init__(self, claim: SourceClaim, catalog: Catalog, lease_seconds: int) -> None:
-        super().__init__(claim.source.id, lease_seconds / 3)
+        super().__init__(lease_seconds / 3, source=claim.source.id)
         self._claim = claim
         self._catalog = catalog
         self._lease_seconds = lease_seconds
@@ -156,7 +157,7 @@ class ImportKeeper(Keeper):
     def __init__(
         self, catalog: Catalog, token: LeaseToken, lease_seconds: int, *, stopping: Callable[[], bool] = never
     ) -> None:
-        super().__init__("import", min(LOOK_SECONDS, lease_seconds / 3))  # progress is worth seeing while it is made
+        super().__init__(min(LOOK_SECONDS, lease_seconds / 3))  # progress is worth seeing while it is made
         self._stopping = stopping
         self.lease_seconds = lease_seconds
         self._catalog = catalog
