@@ -289,16 +289,19 @@ def test_logs_tell_what_happened_and_never_what_was_said(priced: Server) -> None
 
 def test_every_line_about_a_batch_names_it_from_the_request_to_what_is_found(server: Server) -> None:
     client = server.client()
-    store = client.vector_stores.create().id
-    files = [client.files.create(file=(f"{n}.txt", b"words %d" % n), purpose="assistants").id for n in range(3)]
     with logged() as written:
+        store = client.vector_stores.create().id
+        files = [client.files.create(file=(f"{n}.txt", b"words %d" % n), purpose="assistants").id for n in range(3)]
         batch = client.vector_stores.file_batches.create_and_poll(store, file_ids=files[:2]).id
         client.vector_stores.files.create_and_poll(files[2], vector_store_id=store)
     lines = lines_of(written)
     [asked] = [line for line in lines if line["event"] == "request" and str(line["route"]).endswith("/file_batches")]
     assert (asked["batch_id"], asked["vector_store_id"]) == (batch, store)
-    [attached] = [line for line in lines if line.get("method") == "POST" and str(line["route"]).endswith("/files")]
+    [attached] = [line for line in lines if line.get("method") == "POST" and str(line["route"]).endswith("}/files")]
     assert attached["file_id"] == files[2]
+    made = {line["route"]: line for line in lines if line.get("method") == "POST"}
+    assert made["/v1/vector_stores"]["vector_store_id"] == store
+    assert made["/v1/files"]["file_id"] == files[2]
     work = [line for line in lines if line.get("store") == store]
     for event in ("claimed", "parsed", "embedded", "published"):
         of_batch = [line for line in work if line["event"] == event and set(line["file_ids"]) <= set(files[:2])]

@@ -83,6 +83,7 @@ def _keep(form: Form, incoming: list[Incoming], caller: Caller, service: Service
     new = NewFile(new_file_id(), filename, purpose, facts.bytes, facts.sha256, facts.name, kind, expires_at)
     done = _add(new, wanted(request, caller, said), now, caller, service)
     uploaded(request, caller, facts.bytes)
+    request.state.facts["file_id"] = done.answer["id"]
     return done
 
 

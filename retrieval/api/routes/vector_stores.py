@@ -57,6 +57,7 @@ def create_vector_store(body: CreateVectorStore, request: Request, caller: Write
             return VectorStoreObject.of(row, now).model_dump()
 
         done = once(tx, wanted(request, caller, body.model_dump_json()), now, act)
+    request.state.facts["vector_store_id"] = done.answer["id"]
     if wishes and not done.again:
         service.doorbell.ring(store.id, bulk=len(wishes) > 1)
     return with_poll_hint(done.mark(json_answer(done.answer)), done.answer["file_counts"]["in_progress"])
