@@ -4,6 +4,7 @@ RetrievalError
 ├── CallerError               the request is to blame; `message`, `param` and `code` go to the caller
 │   ├── NotFound              no such object in the caller's project
 │   ├── InvalidInput          a value that cannot be accepted, and where it stands
+│   │   └── UnknownParameter   a name that means nothing here, and the one that may have been meant
 │   ├── NotAllowedNow         right in itself, but not in the object's present state
 │   ├── TooLarge              more bytes than a limit allows
 │   ├── NotAuthenticated      no key, or a wrong one
@@ -24,7 +25,8 @@ RetrievalError
     └── LeaseLost             the claim was taken over: nothing of this attempt may be published
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 
 from retrieval.ids import SegmentId
 
@@ -47,6 +49,15 @@ class NotFound(CallerError):
 
 class InvalidInput(CallerError):
     pass
+
+
+class UnknownParameter(InvalidInput):
+    def __init__(self, path: str, known: Collection[str]) -> None:
+        """`known`: the names that could stand in the place of the last one of `path`."""
+        near = get_close_matches(path.rpartition(".")[2], known, n=1)
+        names = ", ".join(f"'{name}'" for name in known)
+        advice = f" Perhaps '{near[0]}' was meant." if near else f" Known here: {names}." if known else ""
+        super().__init__(f"Unknown parameter: '{path}'.{advice}", param=path, code="unknown_parameter")
 
 
 class NotAllowedNow(CallerError):

@@ -160,8 +160,9 @@ def http_answer(error: HTTPException, method: str, path: str) -> Response:
 
 def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
-    def _invalid(_: Request, error: RequestValidationError) -> Response:
-        problem = describe(_details(error))
+    def _invalid(request: Request, error: RequestValidationError) -> Response:
+        body = getattr(request.scope.get("route"), "body_field", None)
+        problem = describe(_details(error), body.field_info.annotation if body else None)
         return error_answer(400, problem.message, param=problem.param, code=problem.code)
 
     @app.exception_handler(HTTPException)

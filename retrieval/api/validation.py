@@ -4,11 +4,13 @@ Bodies are closed Pydantic models. Their errors are many and speak Python; a cal
 terms of what was sent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ConfigDict
+
+from retrieval.errors import UnknownParameter
 
 
 class Closed(BaseModel):
@@ -62,17 +64,38 @@ def path_of(location: Sequence[int | str]) -> str:
     return path
 
 
-def describe(errors: Sequence[Mapping[str, Any]]) -> Problem:
-    """The first error that says most: inside a union the deepest one is about what the caller meant."""
+def describe(errors: Sequence[Mapping[str, Any]], body: object = None) -> Problem:
+    """The first error that says most: inside a union the deepest one is about what the caller meant.
+
+    `body`: the type of the body, to tell which names it knows.
+    """
     if not errors:
         return Problem("The request is not valid.", None, None)
     first = errors[0]
     root = path_of(first["loc"]).split(".")[0].split("[")[0]
     same = [error for error in errors if path_of(error["loc"]).startswith(root)]
-    return _describe(max(same, key=lambda error: len(path_of(error["loc"]))) if len(same) > 1 else first)
+    return _describe(max(same, key=lambda error: len(path_of(error["loc"]))) if len(same) > 1 else first, body)
 
 
-def _describe(error: Mapping[str, Any]) -> Problem:
+def _known_beside(location: Sequence[int | str], body: object) -> list[str]:
+    """The names that a body knows in the place of the last part of `location`."""
+    here = list(_models(body))
+    for part in location[:-1]:
+        below = [field.annotation for model in here if (field := model.model_fields.get(str(part)))]
+        if below:  # else it is an index, or a mark of a union
+            here = [model for annotation in below for model in _models(annotation)]
+    return list(dict.fromkeys(name for model in here for name in model.model_fields))
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    """The models that a type consists of, as `list[A] | B | None` does of A and B."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _describe(error: Mapping[str, Any], body: object) -> Problem:
     kind, path = str(error["type"]), path_of(error["loc"])
     context: Mapping[str, Any] = error.get("ctx") or {}
     at = f"'{path}'" if path else "the request body"
@@ -84,7 +107,8 @@ def _describe(error: Mapping[str, Any]) -> Problem:
             return Problem("The request needs a JSON body.", None, "missing_required_parameter")
         return Problem(f"Missing required parameter: {at}.", path, "missing_required_parameter")
     if kind == "extra_forbidden":
-        return Problem(f"Unknown parameter: {at}.", path, "unknown_parameter")
+        unknown = UnknownParameter(path, _known_beside(error["loc"], body))
+        return Problem(unknown.message, unknown.param, unknown.code)
     if not path and isinstance(error.get("input"), bytes):  # whatever it is, nobody said that it was JSON
         return Problem("The request body must be JSON: send 'Content-Type: application/json'.", None, None)
     if kind in _TYPES:

@@ -10,6 +10,7 @@ from typing import cast
 from retrieval.catalog.rows import Attributes, StaticChunking
 from retrieval.errors import InvalidInput
 
+_INVALID = "invalid_value"
 _MAX_INTEGER = 2**63 - 1
 
 Json = str | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
@@ -26,7 +27,8 @@ def attributes_to_json(attributes: Attributes | None) -> str | None:
     try:
         return json.dumps(dict(attributes), separators=(",", ":"), ensure_ascii=True, allow_nan=False, sort_keys=True)
     except ValueError as error:
-        raise InvalidInput("Attribute values must be finite numbers.", param="attributes") from error
+        message = "Attribute values must be finite numbers."
+        raise InvalidInput(message, param="attributes", code=_INVALID) from error
 
 
 def attributes_from_json(text: str | None) -> Attributes | None:
@@ -53,11 +55,12 @@ def text_list(text: str) -> list[str]:
 def storable(value: str, param: str) -> str:
     """The caller's text as it is, or a refusal that names it."""
     if "\x00" in value:
-        raise InvalidInput(f"'{param}' must not contain the character NUL.", param=param)
+        raise InvalidInput(f"'{param}' must not contain the character NUL.", param=param, code=_INVALID)
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise InvalidInput(f"'{param}' must be valid Unicode: it has a lone surrogate.", param=param) from error
+        message = f"'{param}' must be valid Unicode: it has a lone surrogate."
+        raise InvalidInput(message, param=param, code=_INVALID) from error
     return value
 
 
@@ -68,7 +71,7 @@ def legible(value: str) -> str:
 
 def within_range(value: int, param: str) -> int:
     if not 0 <= value <= _MAX_INTEGER:
-        raise InvalidInput(f"'{param}' must be between 0 and {_MAX_INTEGER}.", param=param)
+        raise InvalidInput(f"'{param}' must be between 0 and {_MAX_INTEGER}.", param=param, code=_INVALID)
     return value
 
 
@@ -80,7 +83,8 @@ def chunking_from_columns(max_tokens: int | None, overlap_tokens: int | None) ->
 
 def chunking_columns(chunking: StaticChunking | None) -> dict[str, int | None]:
     if chunking is not None and not 0 <= chunking.overlap_tokens < chunking.max_tokens:
-        raise InvalidInput("The overlap of chunks must be smaller than they are.", param="chunking_strategy")
+        message = "The overlap of chunks must be smaller than they are."
+        raise InvalidInput(message, param="chunking_strategy", code=_INVALID)
     return {
         "chunk_max_tokens": None if chunking is None else chunking.max_tokens,
         "chunk_overlap_tokens": None if chunking is None else chunking.overlap_tokens,

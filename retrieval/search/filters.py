@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from retrieval.catalog.rows import AttributeValue
-from retrieval.errors import InvalidInput
+from retrieval.errors import InvalidInput, UnknownParameter
 from retrieval.index.columns import Mask
 from retrieval.index.documents import Documents
 
@@ -121,7 +121,7 @@ def _kind(node: object, path: str) -> str:
     wanted = {"type", "filters"} if kind in COMPOUNDS else {"type", "key", "value"}
     for name in node:
         if name not in wanted:
-            raise InvalidInput(f"Unknown parameter: '{path}.{name}'.", param=f"{path}.{name}", code="unknown_parameter")
+            raise UnknownParameter(f"{path}.{name}", sorted(wanted))
     for name in sorted(wanted):
         if name not in node:
             raise InvalidInput(

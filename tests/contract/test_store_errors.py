@@ -102,7 +102,7 @@ BODIES: list[tuple[str, object, str | None, str | None]] = [
     (STORES, {"names": "x"}, UNKNOWN, "names"),
     (STORES, {"name": 5}, TYPE, "name"),
     (STORES, {"name": "x" * 5000}, LONG, "name"),
-    (STORES, {"name": "a\u0000b"}, None, "name"),
+    (STORES, {"name": "a\u0000b"}, VALUE, "name"),
     (STORES, {"name": "\ud800"}, VALUE, "name"),
     (STORES, {"file_ids": "file-1"}, TYPE, "file_ids"),
     (STORES, {"file_ids": ["a", 5]}, TYPE, "file_ids[1]"),
@@ -274,6 +274,35 @@ def test_what_is_no_json_is_refused(place: Place, body: bytes) -> None:
         )
         assert answer.status_code == 400, answer.text
         assert_is("ErrorResponse", answer.json())
+
+
+@pytest.mark.parametrize("body", [b'"\xff"', '{"name": "Bücher"}'.encode("latin-1")])
+def test_json_in_another_encoding_is_told_so(place: Place, body: bytes) -> None:
+    for path in (STORES, SEARCH, BATCHES):
+        headers = {"content-type": "application/json"}
+        answer = place.http.post(path.format(store=place.store), content=body, headers=headers)
+        assert refused(answer, 400, None, None) == "The request body is not valid JSON: it is not UTF-8."
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        (STORES, {"names": "x"}, "Unknown parameter: 'names'. Perhaps 'name' was meant."),
+        (STORES, {"expires_after": {"anchor": "last_active_at", "days": 1, "day": 1}}, "Perhaps 'days' was meant."),
+        (SEARCH, {"query": "x", "max_results": 5}, "Perhaps 'max_num_results' was meant."),
+        (SEARCH, {"query": "x", "ranking_options": {"rankers": "auto"}}, "Perhaps 'ranker' was meant."),
+        (SEARCH, {"query": "x", "filters": {"type": "eq", "keys": "a", "value": 1}}, "Perhaps 'key' was meant."),
+        (BATCHES, {"files": [{"file_id": "x", "attribute": {}}]}, "[0].attribute'. Perhaps 'attributes' was meant."),
+        (FILES, {"file_id": "x", "chunking_strategy": {"type": "auto", "size": 1}}, "Known here: 'type'."),
+        (STORE, {"zzz": 1}, "Unknown parameter: 'zzz'. Known here: 'name', "),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_one_that_was_meant_or_all_that_are_known(
+    place: Place, path: str, body: dict[str, Any], told: str
+) -> None:
+    answer = place.http.post(path.format(store=place.store), json=body)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], told in error["message"]) == (400, UNKNOWN, True), error
 
 
 @pytest.mark.parametrize("said", [None, "text/plain", "application/x-www-form-urlencoded"])

@@ -29,7 +29,7 @@ from retrieval.api.schemas.files import (
 )
 from retrieval.catalog.account_rows import FileRow, NewFile
 from retrieval.catalog.paging import PageQuery
-from retrieval.errors import CallerError, InvalidInput, StorageQuotaReached, TooLarge
+from retrieval.errors import CallerError, InvalidInput, StorageQuotaReached, TooLarge, UnknownParameter
 from retrieval.ids import FileId, new_file_id
 from retrieval.storage.blobs import Incoming
 from retrieval.storage.objects import Storage
@@ -62,10 +62,10 @@ async def create_file(request: Request, response: Response, caller: Writer, serv
 def _keep(form: Form, incoming: list[Incoming], caller: Caller, service: Service, request: Request) -> Done:
     """Check what came with the file, make its bytes durable, then its row."""
     purpose = checked_purpose(form.fields.get("purpose"))
-    known = {"purpose", "expires_after[anchor]", "expires_after[seconds]"}
+    known = ("file", "purpose", "expires_after[anchor]", "expires_after[seconds]")
     for name in form.fields:
         if name not in known:
-            raise InvalidInput(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+            raise UnknownParameter(name, known)
     if form.file is None or not incoming:
         raise InvalidInput("Missing required parameter: 'file'.", param="file", code="missing_required_parameter")
     seconds = expiry_of(form.fields.get("expires_after[anchor]"), form.fields.get("expires_after[seconds]"))

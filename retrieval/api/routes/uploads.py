@@ -17,7 +17,7 @@ from retrieval.api.schemas.files import plain_name
 from retrieval.api.schemas.uploads import MOST_UPLOAD_BYTES, CompleteUpload, CreateUpload, PartObject, UploadObject
 from retrieval.catalog.account_rows import NewFile, UploadRow, UploadStatus
 from retrieval.catalog.uploads import NewUpload
-from retrieval.errors import InvalidInput, StorageQuotaReached
+from retrieval.errors import InvalidInput, StorageQuotaReached, UnknownParameter
 from retrieval.ids import PartId, UploadId, new_file_id, new_part_id, new_upload_id
 from retrieval.resources import Resources
 from retrieval.storage.blobs import BlobFacts, Incoming
@@ -78,7 +78,7 @@ def _keep_part(
     form: Form, incoming: list[Incoming], upload: UploadId, part: PartId, caller: Caller, resources: Resources
 ) -> PartObject:
     for name in form.fields:
-        raise InvalidInput(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+        raise UnknownParameter(name, ("data",))
     if not incoming:
         raise InvalidInput("Missing required parameter: 'data'.", param="data", code="missing_required_parameter")
     facts = incoming[0].finish()

@@ -5,7 +5,7 @@ from typing import Any, Final
 from pydantic import WithJsonSchema
 
 from retrieval.catalog.rows import StaticChunking
-from retrieval.errors import InvalidInput
+from retrieval.errors import InvalidInput, UnknownParameter
 
 LEAST_TOKENS: Final = 100
 MOST_TOKENS: Final = 4096
@@ -42,22 +42,22 @@ def parse_chunking(given: object, at: str = "chunking_strategy") -> StaticChunki
     strategy = _object(given, at)
     kind = _required(strategy, "type", at)
     if kind == "auto":
-        _refuse_others(strategy, {"type"}, at)
+        _refuse_others(strategy, ("type",), at)
         return None
     if kind != "static":
         raise InvalidInput(
             f"Invalid value for '{at}.type': expected 'auto' or 'static'.", param=f"{at}.type", code="invalid_value"
         )
     if "static" not in strategy and "max_chunk_size_tokens" in strategy:
-        _refuse_others(strategy, {"type", "max_chunk_size_tokens", "chunk_overlap_tokens"}, at)
+        _refuse_others(strategy, ("type", "max_chunk_size_tokens", "chunk_overlap_tokens"), at)
         most = _most(strategy, at)
         if "chunk_overlap_tokens" not in strategy:
             return StaticChunking(most, min(most // 2, USUAL_OVERLAP))
         return StaticChunking(most, _overlap(strategy, most, at))
-    _refuse_others(strategy, {"type", "static"}, at)
+    _refuse_others(strategy, ("type", "static"), at)
     numbers = _object(_required(strategy, "static", at), f"{at}.static")
     at = f"{at}.static"
-    _refuse_others(numbers, {"max_chunk_size_tokens", "chunk_overlap_tokens"}, at)
+    _refuse_others(numbers, ("max_chunk_size_tokens", "chunk_overlap_tokens"), at)
     most = _most(numbers, at)
     return StaticChunking(most, _overlap(numbers, most, at))
 
@@ -81,11 +81,10 @@ def _required(given: dict[str, object], name: str, at: str) -> object:
     return given[name]
 
 
-def _refuse_others(given: dict[str, object], known: set[str], at: str) -> None:
+def _refuse_others(given: dict[str, object], known: tuple[str, ...], at: str) -> None:
     for name in given:
         if name not in known:
-            path = f"{at}.{name}"
-            raise InvalidInput(f"Unknown parameter: '{path}'.", param=path, code="unknown_parameter")
+            raise UnknownParameter(f"{at}.{name}", known)
 
 
 def _most(numbers: dict[str, object], at: str) -> int:
