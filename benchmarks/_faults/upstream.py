@@ -35,7 +35,8 @@ class Sick:
         self._chance = chance
         self._lock = threading.Lock()  # guards what follows
         self.storm = False
-        self.refused = 0
+        self.refused = 0  # in this storm
+        self.since = 0.0  # when the storm's first refusal was
         self.wrong = 0
         self.well = False
 
@@ -44,6 +45,7 @@ class Sick:
             if self.well:
                 return None
             if self.storm:
+                self.since = self.since if self.refused else time.monotonic()
                 self.refused += 1
                 return refusal(429, "slow down", retry_after="1")
             if self._chance.random() < WELL:
@@ -89,14 +91,13 @@ def sick_upstream(size: Size, chance: random.Random) -> Iterator[Figure]:
             run = Run(whole, chance, size.documents)
             storms: list[tuple[int, float]] = []  # refusals, and seconds in which they fell
             for _ in range(size.times):
-                before, sick.storm = sick.refused, True
                 run.reword()  # what is known already would not be asked for
+                sick.refused, sick.storm = 0, True
                 store = run.fill()
-                while sick.refused == before:
+                while not sick.refused:
                     pause(0.01)
-                begun = time.monotonic()
                 pause(STORM_SECONDS)
-                storms.append((sick.refused - before, time.monotonic() - begun))
+                storms.append((sick.refused, time.monotonic() - sick.since))
                 sick.storm = False
                 until = time.monotonic() + min(WRONG_SECONDS, WRONG_FOR_EACH_SECONDS * size.documents)
                 while run.progress(store)[2] and time.monotonic() < until:
