@@ -4,16 +4,15 @@ from typing import Annotated, Final
 
 import typer
 
+from carrel.asking import Asking, StoreArgument, asking
 from carrel.exits import Exit
 from carrel.files import ATTACHED, STATUSES
 from carrel.following import follow
-from carrel.naming import store_id
-from carrel.options import JsonOption, KeyOption, LimitOption, UrlOption, connect
-from carrel.output import Columns, Output
+from carrel.options import LimitOption
+from carrel.output import Columns
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
-StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="Name or id of the store.")]
 BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="Id of the batch.")]
 
 DETAILS: Final[Columns] = {
@@ -29,63 +28,43 @@ DETAILS: Final[Columns] = {
 
 
 @app.command()
-def show(
-    store: StoreArgument,
-    batch: BatchArgument,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@asking()
+def show(ask: Asking, store: StoreArgument, batch: BatchArgument) -> None:
     """Show one batch."""
-    with connect(url, key) as remote:
-        found = remote.get(f"vector_stores/{store_id(remote, store)}/file_batches/{batch}")
-    Output(as_json=as_json).item(found, DETAILS)
+    ask.output.item(ask.remote.get(_path(ask, store, batch)), DETAILS)
 
 
 @app.command()
+@asking()
 def files(
+    ask: Asking,
     store: StoreArgument,
     batch: BatchArgument,
     status: Annotated[str | None, typer.Option(help=f"Only these: {', '.join(STATUSES)}.")] = None,
     limit: LimitOption = None,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """List the files of a batch, and why those failed that did."""
-    with connect(url, key) as remote:
-        path = f"vector_stores/{store_id(remote, store)}/file_batches/{batch}/files"
-        Output(as_json=as_json).listing(remote.pages(path, most=limit, filter=status), ATTACHED, right=("size",))
+    ask.list(f"{_path(ask, store, batch)}/files", ATTACHED, most=limit, right=("size",), filter=status)
 
 
 @app.command()
-def wait(
-    store: StoreArgument,
-    batch: BatchArgument,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@asking(patience_seconds=60)
+def wait(ask: Asking, store: StoreArgument, batch: BatchArgument) -> None:
     """Wait until all files of a batch have settled, and show how far it is meanwhile."""
-    output = Output(as_json=as_json)
-    with connect(url, key, patience_seconds=60) as remote:
-        path = f"vector_stores/{store_id(remote, store)}/file_batches/{batch}"
-        follow(remote, path, output)
-        found = remote.get(path)
-    output.item(found, DETAILS)
+    path = _path(ask, store, batch)
+    follow(ask.remote, path, ask.output)
+    found = ask.remote.get(path)
+    ask.output.item(found, DETAILS)
     if found["file_counts"]["failed"] or found["file_counts"]["cancelled"]:
         raise typer.Exit(Exit.INCOMPLETE)
 
 
 @app.command()
-def cancel(
-    store: StoreArgument,
-    batch: BatchArgument,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@asking()
+def cancel(ask: Asking, store: StoreArgument, batch: BatchArgument) -> None:
     """Stop work on the files of a batch that are not done; those that are done stay."""
-    with connect(url, key) as remote:
-        found = remote.post(f"vector_stores/{store_id(remote, store)}/file_batches/{batch}/cancel")
-    Output(as_json=as_json).item(found, DETAILS)
+    ask.output.item(ask.remote.post(f"{_path(ask, store, batch)}/cancel"), DETAILS)
+
+
+def _path(ask: Asking, store: str, batch: str) -> str:
+    return f"{ask.store(store)}/file_batches/{batch}"

@@ -1,9 +1,9 @@
 """The command `carrel`: what each word does stands in the room it names.
 
 A room is a module with a function for a command, or with a typer `app` for a group of them, and is entered when its
-word is said (`carrel.words`). Its commands take the options of `carrel.options`, speak to the server through `connect`,
-answer through `Output`, and raise `ServerError` when something is wrong: `main` is the one place that turns errors into
-a sentence and an exit code. docs/cli.md lists every command, held by a test.
+word is said (`carrel.words`). Commands that ask a server are handed an `Asking`, which has the connection and the
+`Output`; all raise `ServerError` when something is wrong: `main` is the one place that turns errors into a sentence and
+an exit code. docs/cli.md lists every command, held by a test.
 """
 
 import os

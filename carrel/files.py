@@ -6,11 +6,11 @@ from typing import Annotated, Final
 
 import typer
 
+from carrel.asking import Asking, asking
 from carrel.exits import Exit
 from carrel.failing import ServerError
-from carrel.naming import store_id
-from carrel.options import JsonOption, KeyOption, LimitOption, UrlOption, YesOption, connect
-from carrel.output import Columns, Output
+from carrel.options import KeyOption, LimitOption, UrlOption, YesOption, connect
+from carrel.output import Columns
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -47,41 +47,30 @@ STATUSES: Final = ("in_progress", "completed", "failed", "cancelled")
 
 
 @app.command("list")
+@asking()
 def list_files(
+    ask: Asking,
     store: StoreOption = None,
     status: Annotated[str | None, typer.Option(help=f"Of a store's files, only these: {', '.join(STATUSES)}.")] = None,
     limit: LimitOption = None,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """List uploaded files, or with --store the files of one store and what became of them."""
-    output = Output(as_json=as_json)
     if status is not None and (store is None or status not in STATUSES):
         raise ServerError(f"--status is one of {', '.join(STATUSES)}, beside --store.", exit_code=Exit.USAGE)
-    with connect(url, key) as remote:
-        if store is None:
-            output.listing(remote.pages("files", most=limit), UPLOADED, right=("size",))
-        else:
-            path = f"vector_stores/{store_id(remote, store)}/files"
-            output.listing(remote.pages(path, most=limit, filter=status), ATTACHED, right=("size",))
+    if store is None:
+        ask.list("files", UPLOADED, most=limit, right=("size",))
+    else:
+        ask.list(f"{ask.store(store)}/files", ATTACHED, most=limit, right=("size",), filter=status)
 
 
 @app.command()
-def show(
-    file: FileArgument,
-    store: StoreOption = None,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@asking()
+def show(ask: Asking, file: FileArgument, store: StoreOption = None) -> None:
     """Show one uploaded file, or what became of it in a store."""
-    output = Output(as_json=as_json)
-    with connect(url, key) as remote:
-        if store is None:
-            output.item(remote.get(f"files/{file}"), UPLOADED)
-        else:
-            output.item(remote.get(f"vector_stores/{store_id(remote, store)}/files/{file}"), ATTACHED_DETAILS)
+    if store is None:
+        ask.output.item(ask.remote.get(f"files/{file}"), UPLOADED)
+    else:
+        ask.output.item(ask.remote.get(f"{ask.store(store)}/files/{file}"), ATTACHED_DETAILS)
 
 
 @app.command()
@@ -110,47 +99,34 @@ def get(
 
 
 @app.command()
-def retry(
-    file: FileArgument,
-    store: ThisStoreOption,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@asking()
+def retry(ask: Asking, file: FileArgument, store: ThisStoreOption) -> None:
     """Begin again with one file of a store that failed."""
-    with connect(url, key) as remote:
-        found = remote.post(f"vector_stores/{store_id(remote, store)}/files/{file}/retry")
-    Output(as_json=as_json).done(found, f"{file} is {found['status']}.")
+    _steer(ask, store, file, "retry")
 
 
 @app.command()
-def cancel(
-    file: FileArgument,
-    store: ThisStoreOption,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@asking()
+def cancel(ask: Asking, file: FileArgument, store: ThisStoreOption) -> None:
     """Stop work on one file of a store."""
-    with connect(url, key) as remote:
-        found = remote.post(f"vector_stores/{store_id(remote, store)}/files/{file}/cancel")
-    Output(as_json=as_json).done(found, f"{file} is {found['status']}.")
+    _steer(ask, store, file, "cancel")
 
 
 @app.command("rm")
+@asking()
 def remove(
+    ask: Asking,
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Ids.")],
     store: StoreOption = None,
     yes: YesOption = False,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Remove uploaded files everywhere, or with --store take them out of one store only."""
-    output = Output(as_json=as_json)
-    with connect(url, key) as remote:
-        base = "files" if store is None else f"vector_stores/{store_id(remote, store)}/files"
-        where = "everywhere" if store is None else f"from {store}"
-        output.confirm(f"Remove {len(files)} files {where}?", yes=yes)
-        removed = [remote.delete(f"{base}/{file}") for file in files]
-    output.done({"object": "list", "data": removed}, f"Removed {', '.join(one['id'] for one in removed)}.")
+    base = "files" if store is None else f"{ask.store(store)}/files"
+    where = "everywhere" if store is None else f"from {store}"
+    ask.output.confirm(f"Remove {len(files)} files {where}?", yes=yes)
+    ask.remove([f"{base}/{file}" for file in files])
+
+
+def _steer(ask: Asking, store: str, file: str, step: str) -> None:
+    found = ask.remote.post(f"{ask.store(store)}/files/{file}/{step}")
+    ask.output.done(found, f"{file} is {found['status']}.")

@@ -16,11 +16,11 @@ from typing import Annotated, Final
 import typer
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from carrel.asking import Asking, StoreArgument, asking
 from carrel.durable import sync
 from carrel.exits import Exit
 from carrel.failing import ServerError
 from carrel.naming import store_id
-from carrel.options import JsonOption, KeyOption, UrlOption, connect
 from carrel.output import Output, size
 from carrel.remote import Json, Remote
 from retrieval.archive.errors import ArchiveRefused
@@ -260,43 +260,37 @@ def _shown(output: Output, act: Callable[[Moved], Json]) -> Json:
         return act(moved)
 
 
+@asking(patience_seconds=PATIENCE_SECONDS)
 def export_command(
-    store: Annotated[str, typer.Argument(metavar="STORE", help="Name or id of the store.")],
+    ask: Asking,
+    store: StoreArgument,
     target: Annotated[Path, typer.Option("--output", "-o", help="The archive to write.")],
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Carry a store out as one file, as it is now, while it is in use."""
-    output = Output(as_json=as_json)
-    with connect(url, key, patience_seconds=PATIENCE_SECONDS) as remote:
-        found = store_id(remote, store)
-        export = _shown(output, lambda moved: export_store(remote, found, target, moved))
-    output.done(
+    found = store_id(ask.remote, store)
+    export = _shown(ask.output, lambda moved: export_store(ask.remote, found, target, moved))
+    ask.output.done(
         {**export, "path": str(target)},
         f"{target}: {export['files']:,} files, {export['chunks']:,} chunks, {size(export['bytes'])}",
     )
 
 
+@asking(patience_seconds=PATIENCE_SECONDS)
 def import_command(
+    ask: Asking,
     archive: Annotated[Path, typer.Argument(help="An archive that `carrel export` wrote.")],
     new_ids: Annotated[bool, typer.Option("--new-ids", help="Give store and files new ids.")] = False,
     name: Annotated[str | None, typer.Option(help="Another name for the store.")] = None,
     embedding_model: Annotated[str | None, typer.Option(help="Embed everything anew with this model.")] = None,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Make a store of an archive: whole, or not at all."""
-    output = Output(as_json=as_json)
-    if not archive.is_file():  # before a server is looked for
+    if not archive.is_file():  # before anything is asked
         raise ServerError(f"There is no file {archive}.", exit_code=Exit.NOT_FOUND, code="no_such_path")
-    with connect(url, key, patience_seconds=PATIENCE_SECONDS) as remote:
-        row = _shown(
-            output,
-            lambda moved: import_archive(
-                remote, archive, new_ids=new_ids, name=name, model=embedding_model, moved=moved
-            ),
-        )
+    row = _shown(
+        ask.output,
+        lambda moved: import_archive(
+            ask.remote, archive, new_ids=new_ids, name=name, model=embedding_model, moved=moved
+        ),
+    )
     what = "was here already, the same" if row["unchanged"] else f"is here, with {row['files']:,} files"
-    output.done(row, f"{row['vector_store_id']} {what}")
+    ask.output.done(row, f"{row['vector_store_id']} {what}")

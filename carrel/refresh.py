@@ -6,13 +6,13 @@ from typing import Annotated, Final
 
 import typer
 
+from carrel.asking import Asking, StoreArgument, asking
 from carrel.exits import Exit
 from carrel.failing import ServerError
-from carrel.naming import store_id
-from carrel.options import JsonOption, KeyOption, LimitOption, UrlOption, YesOption, connect
+from carrel.options import LimitOption, YesOption
 from carrel.output import Columns, Output
-from carrel.remote import Json, Remote
-from carrel.stores import StoreArgument, pairs
+from carrel.remote import Json
+from carrel.stores import pairs
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -61,7 +61,9 @@ REPORT: Final[Columns] = {
 
 
 @app.command()
+@asking()
 def add(
+    ask: Asking,
     store: StoreArgument,
     places: Annotated[
         list[str], typer.Argument(metavar="PLACE...", help="A folder of the server, s3://bucket/prefix, or URLs.")
@@ -76,9 +78,6 @@ def add(
     max_removed_share: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of the documents that may vanish in one run.")
     ] = None,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Name where documents of a store come from, and print the source's id."""
     body: Json = {"source": place_of(places)}
@@ -92,9 +91,8 @@ def add(
         body["schedule"] = {"cron": cron, "time_zone": time_zone}
     if max_removed_share is not None:
         body["max_removed_share"] = max_removed_share
-    with connect(url, key) as remote:
-        made = remote.post(f"vector_stores/{store_id(remote, store)}/sources", body)
-    Output(as_json=as_json).done(made, made["id"])
+    made = ask.remote.post(f"{ask.store(store)}/sources", body)
+    ask.output.done(made, made["id"])
 
 
 def place_of(places: list[str]) -> Json:
@@ -111,110 +109,80 @@ def place_of(places: list[str]) -> Json:
 
 
 @app.command("list")
-def list_sources(
-    store: StoreArgument, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False
-) -> None:
+@asking()
+def list_sources(ask: Asking, store: StoreArgument) -> None:
     """List the sources of a store."""
-    with connect(url, key) as remote:
-        Output(as_json=as_json).listing(remote.pages(_sources(remote, store)), SOURCES)
+    ask.list(f"{ask.store(store)}/sources", SOURCES)
 
 
 @app.command()
+@asking(patience_seconds=60)
 def run(
+    ask: Asking,
     store: StoreArgument,
     source: SourceArgument = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even if much has vanished from the source.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait for the end, and show the report.")] = True,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Refresh now; ends with 1 if anything failed or the run was stopped."""
-    output = Output(as_json=as_json)
-    with connect(url, key, patience_seconds=60) as remote:
-        at = _source(remote, store, source)
-        begun = remote.post(f"{at}/refresh", {"dry_run": dry_run, "force": force})
-        if not wait:
-            output.done(begun, begun["id"])
-            return
-        with output.progress() as progress:
-            task = progress.add_task(begun["status"], total=None)
-            while begun["status"] not in ENDED:
-                time.sleep(LOOK_SECONDS)
-                begun = remote.get(f"{at}/runs/{begun['id']}")
-                counts = begun["counts"]
-                done = counts["added"] + counts["changed"] + counts["removed"]
-                progress.update(task, description=f"{begun['status']}: {done} changes")
-        report = remote.get(f"{at}/runs/{begun['id']}")
-    _show(output, report)
+    at = _source(ask, store, source)
+    begun = ask.remote.post(f"{at}/refresh", {"dry_run": dry_run, "force": force})
+    if not wait:
+        ask.output.done(begun, begun["id"])
+        return
+    with ask.output.progress() as progress:
+        task = progress.add_task(begun["status"], total=None)
+        while begun["status"] not in ENDED:
+            time.sleep(LOOK_SECONDS)
+            begun = ask.remote.get(f"{at}/runs/{begun['id']}")
+            counts = begun["counts"]
+            done = counts["added"] + counts["changed"] + counts["removed"]
+            progress.update(task, description=f"{begun['status']}: {done} changes")
+    _show(ask.output, ask.remote.get(f"{at}/runs/{begun['id']}"))
 
 
 @app.command()
-def runs(
-    store: StoreArgument,
-    source: SourceArgument = None,
-    limit: LimitOption = None,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@asking()
+def runs(ask: Asking, store: StoreArgument, source: SourceArgument = None, limit: LimitOption = None) -> None:
     """List the runs of a source, newest first."""
-    with connect(url, key) as remote:
-        at = _source(remote, store, source)
-        right = (*COUNTED, "seconds")
-        Output(as_json=as_json).listing(remote.pages(f"{at}/runs", most=limit), RUNS, right=right)
+    ask.list(f"{_source(ask, store, source)}/runs", RUNS, most=limit, right=(*COUNTED, "seconds"))
 
 
 @app.command()
+@asking()
 def report(
+    ask: Asking,
     store: StoreArgument,
     source: SourceArgument = None,
     run_id: Annotated[str | None, typer.Option("--run", help="Id of the run; else the last one.")] = None,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Show what a run has done; ends with 1 if anything failed or the run was stopped."""
-    with connect(url, key) as remote:
-        at = _source(remote, store, source)
-        if run_id is None:
-            last = list(remote.pages(f"{at}/runs", most=1))
-            if not last:
-                raise ServerError("This source has not been refreshed yet.", exit_code=Exit.NOT_FOUND)
-            run_id = last[0]["id"]
-        found = remote.get(f"{at}/runs/{run_id}")
-    _show(Output(as_json=as_json), found)
+    at = _source(ask, store, source)
+    if run_id is None:
+        last = list(ask.remote.pages(f"{at}/runs", most=1))
+        if not last:
+            raise ServerError("This source has not been refreshed yet.", exit_code=Exit.NOT_FOUND)
+        run_id = last[0]["id"]
+    _show(ask.output, ask.remote.get(f"{at}/runs/{run_id}"))
 
 
 @app.command()
-def remove(
-    store: StoreArgument,
-    source: SourceArgument = None,
-    yes: YesOption = False,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@asking()
+def remove(ask: Asking, store: StoreArgument, source: SourceArgument = None, yes: YesOption = False) -> None:
     """Forget a source and its reports; the documents that came from it stay in the store."""
-    output = Output(as_json=as_json)
-    with connect(url, key) as remote:
-        at = _source(remote, store, source)
-        output.confirm(f"Forget source {at.rsplit('/', 1)[1]}?", yes=yes)
-        gone = remote.delete(at)
-    output.done(gone, f"Forgot {gone['id']}.")
+    at = _source(ask, store, source)
+    ask.output.confirm(f"Forget source {at.rsplit('/', 1)[1]}?", yes=yes)
+    gone = ask.remote.delete(at)
+    ask.output.done(gone, f"Forgot {gone['id']}.")
 
 
-def _sources(remote: Remote, store: str) -> str:
-    return f"vector_stores/{store_id(remote, store)}/sources"
-
-
-def _source(remote: Remote, store: str, source: str | None) -> str:
+def _source(ask: Asking, store: str, source: str | None) -> str:
     """The path of the source meant: the one named, or the only one."""
-    at = _sources(remote, store)
+    at = f"{ask.store(store)}/sources"
     if source is not None:
         return f"{at}/{source}"
-    found = [one["id"] for one in remote.pages(at, most=2)]
+    found = [one["id"] for one in ask.remote.pages(at, most=2)]
     if not found:
         raise ServerError(f"Store {store} has no source. Add one: carrel refresh add.", exit_code=Exit.NOT_FOUND)
     if len(found) > 1:

@@ -5,13 +5,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from carrel.asking import Asking, StoreArgument, asking
 from carrel.exits import Exit
 from carrel.failing import ServerError
-from carrel.naming import store_id
-from carrel.options import JsonOption, KeyOption, LimitOption, UrlOption, YesOption, connect
+from carrel.options import LimitOption, YesOption
 from carrel.output import Columns, Output
-from carrel.remote import Json, Remote
-from carrel.stores import StoreArgument
+from carrel.remote import Json
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -63,7 +62,9 @@ ChunkOption = Annotated[
 
 
 @app.command()
+@asking(patience_seconds=60)
 def start(
+    ask: Asking,
     store: Annotated[str | None, typer.Argument(metavar="[STORE]", help="Id or name; with --all, none.")] = None,
     model: ModelOption = None,
     chunking: ChunkOption = None,
@@ -73,133 +74,108 @@ def start(
     allow_failed: Annotated[bool, typer.Option(help="Swap although files failed that are found now.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait for the swap.")] = True,
     yes: YesOption = False,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Say what it will cost, ask, and build a second edition beside the first; ends with 1 if it is not swapped in."""
     body: Json = {**_change(model, chunking), **({"allow_failed": True} if allow_failed else {})}
     body |= {name: value for name, value in (("chunks_per_second", rate), ("keep_seconds", keep)) if value is not None}
     if (store is None) != every:
         raise ServerError("Name a store, or give --all for every store of the project.", exit_code=Exit.USAGE)
-    output = Output(as_json=as_json)
-    with connect(url, key, patience_seconds=60) as remote:
-        if store is None:
-            output.confirm("Re-index every store of the project?", yes=yes)
-            begun = remote.post("reindex", body)
-            _say_skipped(output, begun)
-            output.done(begun, f"{len(begun['started'])} begun, {len(begun['skipped'])} left as they are.")
-            return
-        at = _path(remote, store)
-        estimate = remote.post(f"{at}/estimate", _change(model, chunking))
-        output.remark(
-            f"{estimate['chunks']:,} chunks of {estimate['files']:,} files, about {estimate['tokens']:,} tokens: "
-            f"${estimate['cost_usd']:.4f} with {estimate['embedding_model']}"
-        )
-        output.confirm(f"Re-index {store}?", yes=yes)
-        begun = remote.post(at, body)
-        _end(output, _awaited(output, remote, at, begun) if wait else begun)
+    if store is None:
+        ask.output.confirm("Re-index every store of the project?", yes=yes)
+        begun = ask.remote.post("reindex", body)
+        _say_skipped(ask.output, begun)
+        ask.output.done(begun, f"{len(begun['started'])} begun, {len(begun['skipped'])} left as they are.")
+        return
+    at = _path(ask, store)
+    estimate = ask.remote.post(f"{at}/estimate", _change(model, chunking))
+    ask.output.remark(
+        f"{estimate['chunks']:,} chunks of {estimate['files']:,} files, about {estimate['tokens']:,} tokens: "
+        f"${estimate['cost_usd']:.4f} with {estimate['embedding_model']}"
+    )
+    ask.output.confirm(f"Re-index {store}?", yes=yes)
+    begun = ask.remote.post(at, body)
+    _end(ask.output, _awaited(ask, at, begun) if wait else begun)
 
 
 @app.command()
-def estimate(
-    store: StoreArgument,
-    model: ModelOption = None,
-    chunking: ChunkOption = None,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@asking()
+def estimate(ask: Asking, store: StoreArgument, model: ModelOption = None, chunking: ChunkOption = None) -> None:
     """Say what it would cost; nothing is started."""
-    with connect(url, key) as remote:
-        found = remote.post(f"{_path(remote, store)}/estimate", _change(model, chunking))
-    Output(as_json=as_json).item(found, ESTIMATED)
+    ask.output.item(ask.remote.post(f"{_path(ask, store)}/estimate", _change(model, chunking)), ESTIMATED)
 
 
 @app.command()
-def show(store: StoreArgument, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False) -> None:
+@asking()
+def show(ask: Asking, store: StoreArgument) -> None:
     """Show how far a store's re-index is, or its last one; ends with 1 if it was given up or waits for a decision."""
-    with connect(url, key) as remote:
-        found = remote.get(_path(remote, store))
-    _end(Output(as_json=as_json), found)
+    _end(ask.output, ask.remote.get(_path(ask, store)))
 
 
 @app.command()
-def wait(store: StoreArgument, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False) -> None:
+@asking(patience_seconds=60)
+def wait(ask: Asking, store: StoreArgument) -> None:
     """Wait until it is swapped, or waits for a decision."""
-    output = Output(as_json=as_json)
-    with connect(url, key, patience_seconds=60) as remote:
-        at = _path(remote, store)
-        found = _awaited(output, remote, at, remote.get(at))
-    _end(output, found)
+    at = _path(ask, store)
+    _end(ask.output, _awaited(ask, at, ask.remote.get(at)))
 
 
 @app.command("list")
-def list_reindexes(
-    limit: LimitOption = None, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False
-) -> None:
+@asking()
+def list_reindexes(ask: Asking, limit: LimitOption = None) -> None:
     """List the re-indexes of the project, the newest first."""
-    with connect(url, key) as remote:
-        found = remote.get("reindex", limit=min(limit or 20, 100))["data"]
-    Output(as_json=as_json).listing(iter(found), LISTED, right=("chunks", "chunks done", "files failed"))
+    found = ask.remote.get("reindex", limit=min(limit or 20, 100))["data"]
+    ask.output.listing(iter(found), LISTED, right=("chunks", "chunks done", "files failed"))
 
 
 @app.command()
-def pause(store: StoreArgument, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False) -> None:
+@asking()
+def pause(ask: Asking, store: StoreArgument) -> None:
     """Begin nothing more; what is being worked on is finished."""
-    _steer(store, "pause", url, key, as_json=as_json)
+    _steer(ask, store, "pause")
 
 
 @app.command()
-def resume(store: StoreArgument, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False) -> None:
+@asking()
+def resume(ask: Asking, store: StoreArgument) -> None:
     """Go on after a pause."""
-    _steer(store, "resume", url, key, as_json=as_json)
+    _steer(ask, store, "resume")
 
 
 @app.command()
-def retry(store: StoreArgument, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False) -> None:
+@asking()
+def retry(ask: Asking, store: StoreArgument) -> None:
     """Try again what failed."""
-    _steer(store, "retry", url, key, as_json=as_json)
+    _steer(ask, store, "retry")
 
 
 @app.command("allow-failed")
-def allow_failed_files(
-    store: StoreArgument, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False
-) -> None:
+@asking()
+def allow_failed_files(ask: Asking, store: StoreArgument) -> None:
     """Swap although files failed; they are `failed` in the store then, and come back with a rollback."""
-    _steer(store, "allow_failed", url, key, as_json=as_json)
+    _steer(ask, store, "allow_failed")
 
 
 @app.command()
-def cancel(
-    store: StoreArgument,
-    yes: YesOption = False,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@asking()
+def cancel(ask: Asking, store: StoreArgument, yes: YesOption = False) -> None:
     """Give up what is being built; searches go on as they are."""
-    Output(as_json=as_json).confirm(f"Give up the re-index of {store}?", yes=yes)
-    _steer(store, "cancel", url, key, as_json=as_json)
+    ask.output.confirm(f"Give up the re-index of {store}?", yes=yes)
+    _steer(ask, store, "cancel")
 
 
 @app.command()
-def rollback(store: StoreArgument, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False) -> None:
+@asking()
+def rollback(ask: Asking, store: StoreArgument) -> None:
     """Serve the old edition again: at once, or as soon as it has what came since the swap."""
-    _steer(store, "rollback", url, key, as_json=as_json)
+    _steer(ask, store, "rollback")
 
 
 @app.command()
-def finish(
-    store: StoreArgument,
-    yes: YesOption = False,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@asking()
+def finish(ask: Asking, store: StoreArgument, yes: YesOption = False) -> None:
     """Let the old edition go before its time; there is no way back then."""
-    Output(as_json=as_json).confirm(f"Let the old edition of {store} go?", yes=yes)
-    _steer(store, "finish", url, key, as_json=as_json)
+    ask.output.confirm(f"Let the old edition of {store} go?", yes=yes)
+    _steer(ask, store, "finish")
 
 
 def _change(model: str | None, chunking: str | None) -> Json:
@@ -224,25 +200,23 @@ def chunking_of(words: str) -> dict[str, Any]:
     return {"type": "static", "static": sizes}
 
 
-def _path(remote: Remote, store: str) -> str:
-    return f"vector_stores/{store_id(remote, store)}/reindex"
+def _path(ask: Asking, store: str) -> str:
+    return f"{ask.store(store)}/reindex"
 
 
-def _steer(store: str, step: str, url: str | None, key: str | None, *, as_json: bool) -> None:
-    with connect(url, key) as remote:
-        found = remote.post(f"{_path(remote, store)}/{step}")
-    output = Output(as_json=as_json)
-    output.done(
+def _steer(ask: Asking, store: str, step: str) -> None:
+    found = ask.remote.post(f"{_path(ask, store)}/{step}")
+    ask.output.done(
         found, f"{found['status']}: {found['progress']['chunks_done']:,} of {found['progress']['chunks']:,} chunks"
     )
 
 
-def _awaited(output: Output, remote: Remote, at: str, found: Json) -> Json:
-    with output.progress() as display:
+def _awaited(ask: Asking, at: str, found: Json) -> Json:
+    with ask.output.progress() as display:
         task = display.add_task(found["status"], total=None)
         while found["status"] in AT_WORK:
             time.sleep(LOOK_SECONDS)
-            found = remote.get(at)
+            found = ask.remote.get(at)
             progress = found["progress"]
             left = found["eta_seconds"]
             words = f"{found['status']}: {progress['chunks_done']:,} of {progress['chunks']:,} chunks"

@@ -7,10 +7,9 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
+from carrel.asking import Asking, StoreArgument, asking
 from carrel.exits import Exit
 from carrel.failing import ServerError
-from carrel.naming import store_id
-from carrel.options import JsonOption, KeyOption, UrlOption, connect
 from carrel.output import Output
 from carrel.remote import Json
 
@@ -20,8 +19,10 @@ SHOWN_CHARACTERS: Final = 600
 SHORT_WORD: Final = 3
 
 
+@asking()
 def search(
-    store: Annotated[str, typer.Argument(metavar="STORE", help="Name or id of the store.")],
+    ask: Asking,
+    store: StoreArgument,
     query: Annotated[list[str], typer.Argument(metavar="QUESTION...", help="What is asked; words are joined.")],
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many hits.")] = 10,
     filters: Annotated[
@@ -39,9 +40,6 @@ def search(
     trace: Annotated[
         bool, typer.Option("--trace", help="Show scores by stage, timings and places in the file.")
     ] = False,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Search a store."""
     question = " ".join(query)
@@ -51,10 +49,8 @@ def search(
     if threshold is not None or ranker is not None:
         options = {"score_threshold": threshold, "ranker": ranker}
         body["ranking_options"] = {name: value for name, value in options.items() if value is not None}
-    with connect(url, key) as remote:
-        page = remote.post(f"vector_stores/{store_id(remote, store)}/search", body, trace=True if trace else None)
-    output = Output(as_json=as_json)
-    if as_json:
+    page, output = ask.remote.post(f"{ask.store(store)}/search", body, trace=True if trace else None), ask.output
+    if output.as_json:
         output.json(page)
     elif not output.out.is_terminal:
         rows = [[f"{hit['score']:.4f}", hit["file_id"], hit["filename"], text_of(hit)] for hit in page["data"]]

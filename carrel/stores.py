@@ -4,16 +4,15 @@ from typing import Annotated, Final
 
 import typer
 
+from carrel.asking import Asking, StoreArgument, asking
 from carrel.exits import Exit
 from carrel.failing import ServerError
-from carrel.naming import store_id, the_store
-from carrel.options import JsonOption, KeyOption, LimitOption, UrlOption, YesOption, connect
-from carrel.output import Columns, Output
+from carrel.naming import the_store
+from carrel.options import LimitOption, YesOption
+from carrel.output import Columns
 from carrel.remote import Json
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-
-StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="Name or id of the store.")]
 
 COLUMNS: Final[Columns] = {
     "id": "id",
@@ -55,26 +54,21 @@ STATISTICS: Final[Columns] = {
 
 
 @app.command("list")
-def list_stores(
-    limit: LimitOption = None, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False
-) -> None:
+@asking()
+def list_stores(ask: Asking, limit: LimitOption = None) -> None:
     """List the stores, newest first."""
-    with connect(url, key) as remote:
-        Output(as_json=as_json).listing(
-            remote.pages("vector_stores", most=limit), COLUMNS, right=("files", "failed", "size")
-        )
+    ask.list("vector_stores", COLUMNS, most=limit, right=("files", "failed", "size"))
 
 
 @app.command()
+@asking()
 def create(
+    ask: Asking,
     name: Annotated[str, typer.Argument(help="Its name.")],
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(help="key=value; may be given more than once.")] = None,
     expires_days: Annotated[int | None, typer.Option(min=1, max=365, help="Days without use until it expires.")] = None,
     embedding_model: Annotated[str | None, typer.Option(help="Model that it keeps for good.")] = None,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Make an empty store and print its id."""
     body: Json = {"name": name, "metadata": pairs(metadata or [])}
@@ -84,50 +78,44 @@ def create(
         body["expires_after"] = {"anchor": "last_active_at", "days": expires_days}
     if embedding_model is not None:
         body["embedding_model"] = embedding_model
-    with connect(url, key) as remote:
-        made = remote.post("vector_stores", body)
-    Output(as_json=as_json).done(made, made["id"])
+    made = ask.remote.post("vector_stores", body)
+    ask.output.done(made, made["id"])
 
 
 @app.command()
-def show(store: StoreArgument, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False) -> None:
+@asking()
+def show(ask: Asking, store: StoreArgument) -> None:
     """Show one store."""
-    with connect(url, key) as remote:
-        Output(as_json=as_json).item(the_store(remote, store), DETAILS)
+    ask.output.item(the_store(ask.remote, store), DETAILS)
 
 
 @app.command()
-def stats(store: StoreArgument, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False) -> None:
+@asking()
+def stats(ask: Asking, store: StoreArgument) -> None:
     """Show segments, vector codes, recall as measured, and sizes."""
-    with connect(url, key) as remote:
-        found = remote.get(f"vector_stores/{store_id(remote, store)}/statistics")
-    Output(as_json=as_json).item(found, STATISTICS)
+    ask.output.item(ask.remote.get(f"{ask.store(store)}/statistics"), STATISTICS)
 
 
 @app.command()
-def retry(store: StoreArgument, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False) -> None:
+@asking()
+def retry(ask: Asking, store: StoreArgument) -> None:
     """Begin again with every file of a store that failed."""
-    with connect(url, key) as remote:
-        found = remote.post(f"vector_stores/{store_id(remote, store)}/retry")
-    Output(as_json=as_json).done(found, f"Begun again with {found['retried']} files.")
+    found = ask.remote.post(f"{ask.store(store)}/retry")
+    ask.output.done(found, f"Begun again with {found['retried']} files.")
 
 
 @app.command("rm")
+@asking()
 def remove(
+    ask: Asking,
     stores: Annotated[list[str], typer.Argument(metavar="STORE...", help="Names or ids.")],
     yes: YesOption = False,
-    url: UrlOption = None,
-    key: KeyOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Remove stores with all that they hold; uploaded files stay."""
-    output = Output(as_json=as_json)
-    with connect(url, key) as remote:
-        found = [the_store(remote, store) for store in stores]
-        names = ", ".join(f"{one['name'] or one['id']} ({one['file_counts']['total']} files)" for one in found)
-        output.confirm(f"Remove {names}?", yes=yes)
-        removed = [remote.delete(f"vector_stores/{one['id']}") for one in found]
-    output.done({"object": "list", "data": removed}, f"Removed {', '.join(one['id'] for one in removed)}.")
+    found = [the_store(ask.remote, store) for store in stores]
+    names = ", ".join(f"{one['name'] or one['id']} ({one['file_counts']['total']} files)" for one in found)
+    ask.output.confirm(f"Remove {names}?", yes=yes)
+    ask.remove([f"vector_stores/{one['id']}" for one in found])
 
 
 def pairs(given: list[str]) -> dict[str, str]:
