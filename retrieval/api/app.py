@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Final
 
@@ -17,7 +17,8 @@ from retrieval.api.quick import Quick
 from retrieval.api.routes import ROUTERS
 from retrieval.ledger import REQUESTS
 
-THREADS: Final = 40  # searches under way at once: some may wait for a model elsewhere
+SEARCHING: Final = 40  # searches under way at once: some may wait for a model elsewhere
+UPLOADING: Final = 40  # small uploads: they wait for the disk, and must not keep searches waiting
 
 
 def create_app(opened: Callable[[], AbstractContextManager[Service]]) -> FastAPI:
@@ -25,9 +26,14 @@ def create_app(opened: Callable[[], AbstractContextManager[Service]]) -> FastAPI
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with opened() as service, ThreadPoolExecutor(THREADS, "search") as threads:
-            asyncio.get_running_loop().set_default_executor(threads)
+        with (
+            opened() as service,
+            ThreadPoolExecutor(SEARCHING, "search") as searching,
+            ThreadPoolExecutor(UPLOADING, "upload") as uploading,
+        ):
+            asyncio.get_running_loop().set_default_executor(searching)
             app.state.service = service
+            app.state.uploading = uploading
             yield
 
     app = FastAPI(
@@ -43,6 +49,10 @@ def create_app(opened: Callable[[], AbstractContextManager[Service]]) -> FastAPI
         service: Service = app.state.service
         return service
 
+    def uploading() -> Executor:
+        threads: Executor = app.state.uploading
+        return threads
+
     def seen(scope: Scope, status: int, seconds: float) -> None:
         service = service_of(scope)
         service.metrics.request(getattr(scope.get("route"), "path", ""), scope["method"], status, seconds)
@@ -51,7 +61,7 @@ def create_app(opened: Callable[[], AbstractContextManager[Service]]) -> FastAPI
             service.ledger.add(caller.project, caller.key.id if caller.key else None, REQUESTS)
 
     # Added innermost first.
-    app.add_middleware(Quick, service_of=service_of)
+    app.add_middleware(Quick, service_of=service_of, uploading=uploading)
     app.add_middleware(Bounded)
     app.add_middleware(Admitted, service_of=service_of)
     app.add_middleware(Observed, seen=seen)

@@ -72,7 +72,7 @@ def allowed(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
 
     async def check(request: Request) -> Caller:
         caller = caller_of(request)
-        permit(caller, scope, request.url.path)
+        permit(caller, scope, request.scope["path"])
         return caller
 
     return check

@@ -5,7 +5,8 @@ Nothing is spooled first: a file's bytes are hashed and written once, on their w
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -56,7 +57,7 @@ class _Reader:
         self.fields: dict[str, str] = {}
         self.file: FilePart | None = None
         self.waiting = bytearray()
-        self.ended = False
+        self._ended = False
         self._file_field = file_field
         self._part = _Part()
         self._header = bytearray()
@@ -136,7 +137,13 @@ class _Reader:
             raise InvalidInput(f"The field '{self._part.name}' is not UTF-8.", param=self._part.name) from error
 
     def _finish(self) -> None:
-        self.ended = True
+        self._ended = True
+
+    def form(self) -> Form:
+        """What was read; `waiting` holds what of the file was not taken yet."""
+        if not self._ended:
+            raise InvalidInput("The multipart body ends before its closing boundary.")
+        return Form(self.fields, self.file)
 
 
 class _Behind:
@@ -160,32 +167,53 @@ class _Behind:
 
 async def read_form(request: Request, file_field: str, sink_of: Callable[[FilePart], Sink]) -> Form:
     """Read the whole body. `sink_of` is asked once, when the file part begins."""
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    boundary = options.get(b"boundary")
-    if kind != b"multipart/form-data" or not boundary:
-        raise InvalidInput("The request body must be multipart/form-data with a boundary.", param=None)
     sink: _Behind | None = None
     try:
-        reader = _Reader(boundary, file_field)  # refuses boundaries of absurd length
-        async for piece in request.stream():
-            reader.parser.write(piece)
-            if reader.file is not None and sink is None:
-                sink = _Behind(sink_of(reader.file))
-            if sink is not None and len(reader.waiting) >= WRITE_BYTES:
-                await sink.write(reader.taken())
-        reader.parser.finalize()
+        with _well_formed():
+            reader = _reader_of(request, file_field)
+            async for piece in request.stream():
+                reader.parser.write(piece)
+                if reader.file is not None and sink is None:
+                    sink = _Behind(sink_of(reader.file))
+                if sink is not None and len(reader.waiting) >= WRITE_BYTES:
+                    await sink.write(reader.taken())
+            reader.parser.finalize()
         if sink is not None:
             await sink.write(reader.taken())
-    except FormParserError as error:
-        raise InvalidInput("The multipart body is not well formed.") from error
     except ClientDisconnect as error:
         raise InvalidInput("The client went away before the whole body had arrived.") from error
     finally:
         if sink is not None:  # nobody may close what a thread writes to
             await sink.wait()
-    if not reader.ended:
-        raise InvalidInput("The multipart body ends before its closing boundary.")
-    return Form(reader.fields, reader.file)
+    return reader.form()
+
+
+def form_of(request: Request, body: bytes, file_field: str, sink_of: Callable[[FilePart], Sink]) -> Form:
+    """The same for a body that is here already; for whoever is in a thread."""
+    with _well_formed():
+        reader = _reader_of(request, file_field)
+        reader.parser.write(body)
+        reader.parser.finalize()
+    form = reader.form()
+    if form.file is not None:
+        sink_of(form.file).write(reader.taken())
+    return form
+
+
+def _reader_of(request: Request, file_field: str) -> _Reader:
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise InvalidInput("The request body must be multipart/form-data with a boundary.", param=None)
+    return _Reader(boundary, file_field)  # refuses boundaries of absurd length
+
+
+@contextmanager
+def _well_formed() -> Iterator[None]:
+    try:
+        yield
+    except FormParserError as error:
+        raise InvalidInput("The multipart body is not well formed.") from error
 
 
 def _parameters(disposition: str) -> dict[str, str]:
