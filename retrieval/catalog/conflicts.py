@@ -1,24 +1,28 @@
 """Inserts that meet a row already there: PostgreSQL and SQLite write them alike, SQLAlchemy keeps them apart."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 
 Values = Mapping[str, str | int | float | bool | None]
 
 
 def insert_unless_there(connection: Connection, table: Table, values: Values) -> Row[Any] | None:
     """The new row, or None where a unique value of it is taken, also by a transaction of this very moment."""
-    if connection.dialect.name == "sqlite":
-        return connection.execute(
-            insert_sqlite(table).values(**values).on_conflict_do_nothing().returning(*table.c)
-        ).first()
-    return connection.execute(
-        insert_postgresql(table).values(**values).on_conflict_do_nothing().returning(*table.c)
-    ).first()
+    return connection.execute(_unless_there(table, connection.dialect.name), values).first()
+
+
+@cache
+def _unless_there(table: Table, dialect: str) -> ReturningInsert[Any]:
+    """Built once: building costs more than executing."""
+    if dialect == "sqlite":
+        return insert_sqlite(table).on_conflict_do_nothing().returning(*table.c)
+    return insert_postgresql(table).on_conflict_do_nothing().returning(*table.c)
 
 
 def insert_or_replace(

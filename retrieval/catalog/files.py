@@ -6,7 +6,7 @@ and only then is its object removed. Names are never used twice, so no file can 
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, update
 
@@ -22,6 +22,8 @@ from retrieval.catalog.values import storable, within_range
 from retrieval.catalog.vector_store_files import detach_file
 from retrieval.errors import NotFound, StorageQuotaReached
 from retrieval.ids import FileId, ProjectId, StoreId, well_formed
+
+_INSERT: Final = insert(files)
 
 
 def file_from(row: Row[Any]) -> FileRow:
@@ -82,7 +84,7 @@ class Files:
         )
         values = asdict(row)
         del values["sha256"]  # the blob's
-        self._connection.execute(insert(files), values)
+        self._connection.execute(_INSERT, values)
         return row
 
     def get(self, project: ProjectId, file: FileId) -> FileRow:

@@ -1,8 +1,8 @@
 """Projects: who owns things. Projects are invisible to each other: every statement on their things names one."""
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from retrieval.catalog.account_rows import Limits, ProjectRow
 from retrieval.catalog.conflicts import Values, insert_unless_there
@@ -10,6 +10,14 @@ from retrieval.catalog.tables import projects
 from retrieval.catalog.values import number_map, storable, to_json
 from retrieval.errors import InvalidInput, NotFound
 from retrieval.ids import ProjectId, well_formed
+
+# Built once: building costs more than executing.
+_ADD_BYTES: Final = (
+    update(projects)
+    .where(projects.c.id == bindparam("whose"))
+    .values(bytes_stored=projects.c.bytes_stored + bindparam("change"))
+    .returning(projects.c.bytes_stored)
+)
 
 
 def _project(row: Row[Any]) -> ProjectRow:
@@ -57,12 +65,7 @@ class Projects:
     def lock_and_add_bytes(self, project: ProjectId, change: int) -> int:
         """Move what the project stores, and hold its row until the commit: its files change one transaction at a
         time, so that the last of two equal files to be deleted is sure to be the last."""
-        moved = self._connection.execute(
-            update(projects)
-            .where(projects.c.id == project)
-            .values(bytes_stored=projects.c.bytes_stored + change)
-            .returning(projects.c.bytes_stored)
-        ).first()
+        moved = self._connection.execute(_ADD_BYTES, {"whose": project, "change": change}).first()
         if moved is None:
             raise NotFound(f"No such project: {project}", param="id")
         stored: int = moved[0]

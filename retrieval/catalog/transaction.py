@@ -10,7 +10,7 @@ waits in one. A transaction must not be opened inside another of the same thread
 """
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self, cast
 
@@ -40,6 +40,7 @@ from retrieval.catalog.source_runs import SourceRuns
 from retrieval.catalog.source_steps import SourceSteps
 from retrieval.catalog.sources import Sources
 from retrieval.catalog.sweeps import Sweeps
+from retrieval.catalog.together import Result, Together
 from retrieval.catalog.uploads import Uploads
 from retrieval.catalog.usage import Usage
 from retrieval.catalog.vector_store_files import VectorStoreFiles
@@ -111,6 +112,7 @@ class Catalog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._together = Together(self.transaction)
 
     @classmethod
     def open(cls, url: str, *, busy_seconds: int = 10, connections: int = 16) -> Self:
@@ -137,6 +139,11 @@ class Catalog:
         """For whoever writes."""
         with self._database.writing() as connection:
             yield Transaction(connection)
+
+    def together(self, project: ProjectId, act: Callable[[Transaction], Result]) -> Result:
+        """What `act` returns, once it is committed: with others of the project who write at this moment, if there are
+        any. For short work that locks nothing but the project and what hangs on it, and that may be done twice."""
+        return self._together.write(project, act)
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:

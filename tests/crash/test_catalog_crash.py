@@ -93,3 +93,50 @@ def test_what_was_acknowledged_survives_a_kill_and_nothing_is_half_there(catalog
         world.publish(claims)
     assert world.counts().in_progress == 0
     assert world.untruths() == []
+
+
+CROWD = """
+import sys
+import threading
+from retrieval.catalog.account_rows import NewFile
+from retrieval.catalog.transaction import Catalog
+from retrieval.ids import ProjectId, new_blob_name, new_file_id
+
+url, project, now = sys.argv[1], ProjectId(sys.argv[2]), int(sys.argv[3])
+saying = threading.Lock()
+
+def add(catalog):
+    while True:
+        new = NewFile(new_file_id(), "a", "assistants", 7, new_blob_name(), new_blob_name())
+        row = catalog.together(project, lambda tx: tx.files.add(project, new, now))
+        with saying:
+            print(row.id, flush=True)
+
+with Catalog.open(url, busy_seconds=30) as catalog:
+    print("ready", flush=True)
+    for thread in [threading.Thread(target=add, args=(catalog,)) for _ in range(8)]:
+        thread.start()
+    threading.Event().wait()
+"""
+
+
+@pytest.mark.slow
+def test_writers_who_share_commits_say_nothing_that_a_kill_takes_back(catalog: Catalog, catalog_url: str) -> None:
+    chance = random.Random()
+    world = World(catalog)
+    said: list[FileId] = []
+    for _ in range(3):
+        arguments = [catalog_url, world.project, str(world.now)]
+        writers = subprocess.Popen([sys.executable, "-c", CROWD, *arguments], stdout=subprocess.PIPE, text=True)
+        assert writers.stdout is not None
+        assert writers.stdout.readline() == "ready\n"
+        said.append(FileId(writers.stdout.readline().strip()))
+        time.sleep(chance.uniform(0.02, 0.3))  # the moment of the kill is what is tried
+        os.kill(writers.pid, signal.SIGKILL)
+        lines = writers.stdout.read().split("\n")
+        said += map(FileId, lines[:-1])  # the last may be half a line
+        writers.wait(30)
+        writers.stdout.close()
+        with catalog.reading() as tx:
+            assert tx.files.missing(world.project, said) == []
+        assert world.untruths() == []

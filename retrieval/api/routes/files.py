@@ -31,6 +31,7 @@ from retrieval.api.schemas.files import (
 )
 from retrieval.catalog.account_rows import FileRow, NewFile, Scope
 from retrieval.catalog.paging import PageQuery
+from retrieval.catalog.transaction import Transaction
 from retrieval.errors import CallerError, InvalidInput, StorageQuotaReached, TooLarge, UnknownParameter
 from retrieval.ids import FileId, new_file_id
 from retrieval.storage.blobs import Incoming
@@ -127,15 +128,18 @@ def _add(new: NewFile, want: Wanted | None, now: int, caller: Caller, service: S
     resources, most = service.resources, service.limiter.most_bytes(caller)
     kept = ""
 
-    def act() -> Answer:
+    def act(tx: Transaction) -> Answer:
         nonlocal kept
         row = tx.files.add(caller.project, new, now, most_bytes=most)
         kept = row.blob
         return FileObject.of(row).model_dump()
 
     try:
-        with resources.catalog.transaction() as tx:
-            done = once(tx, want, now, act)
+        if want is None:
+            done = Done(resources.catalog.together(caller.project, act), again=False)
+        else:  # under a key, which is locked before the project: by itself
+            with resources.catalog.transaction() as tx:
+                done = once(tx, want, now, lambda: act(tx))
     except CallerError:  # no room, or the key of another request
         resources.storage.delete(new.blob)
         raise
