@@ -13,6 +13,7 @@ from typing import Any, Final
 import typer
 import uvicorn
 
+from carrel.collecting import collect_rarely
 from carrel.exits import Exit
 from carrel.logs import configure
 from carrel.protocol import guarded
@@ -55,6 +56,7 @@ def run_api(settings: Settings, listening: socket.socket) -> None:
         raise typer.Exit(Exit.SETTINGS)
     application = create_app(functools.partial(open_service, settings))
     server = uvicorn.Server(server_config(settings, application))
+    collect_rarely()
     server.run([listening])
     if not server.started:
         raise typer.Exit(1)
@@ -83,6 +85,7 @@ def run_worker(settings: Settings, queues: str, concurrency: int) -> None:
     count = concurrency or settings.workers.processes or usable_cores()
     alone = count == 1 or not settings.broker.url
     app = create_worker_app(settings, alone=alone)
+    collect_rarely()
     app.worker_main(
         [
             "--quiet",

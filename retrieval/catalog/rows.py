@@ -9,7 +9,7 @@ that a reader at generation G reads only what changed after G.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from retrieval.ids import BatchId, FileId, LeaseToken, ProjectId, SegmentId, StoreId
 
@@ -329,8 +329,9 @@ class CodebookRow:
     checksum: int
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentRow:
+class DocumentRow(NamedTuple):
+    """A tuple: opening a store makes thousands at once."""
+
     number: int
     file_id: FileId
     filename: str

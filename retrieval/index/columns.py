@@ -7,7 +7,7 @@ never ordered, numbers compare as floats, strings by code point, an absent attri
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ ABSENT, STRING, WHOLE, FRACTION, BOOLEAN = range(5)
 # number that was given is kept beside it, to be given back.
 EXACT_AS_FLOAT = 1 << 53
 
+_KIND_OF: dict[type, int] = {str: STRING, int: WHOLE, float: FRACTION, bool: BOOLEAN}
 _COMPARE: dict[str, Callable[[NDArray[np.float64], float], Mask]] = {
     "gt": np.greater,
     "gte": np.greater_equal,
@@ -64,8 +65,7 @@ class Column:
 
     def updated(self, positions: Sequence[int], values: Sequence[AttributeValue | None]) -> Self:
         """A version in which `values` stand at `positions` (ascending); None removes."""
-        kinds = np.array([_kind(value) for value in values], np.uint8)
-        numbers = np.array([self._number(value) for value in values], np.float64)
+        kinds, numbers = self._coded(values)
         places = np.asarray(positions, np.int64)
         large = self.large
         rounded = np.flatnonzero((kinds == WHOLE) & (np.abs(numbers) >= EXACT_AS_FLOAT)).tolist()
@@ -84,6 +84,16 @@ class Column:
             tail_numbers[places[~old] - first] = numbers[~old]
             new_kinds, new_numbers = new_kinds.appended(tail_kinds), new_numbers.appended(tail_numbers)
         return type(self)(new_kinds, new_numbers, self.dictionary, large)
+
+    def _coded(self, values: Sequence[AttributeValue | None]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """Kind and number of each; most columns hold values of one type, which need no look at each."""
+        types = set(map(type, values))
+        kind = _KIND_OF.get(types.pop()) if len(types) == 1 else None
+        if kind is None:
+            kinds = np.array([_kind(value) for value in values], np.uint8)
+            return kinds, np.array([self._number(value) for value in values], np.float64)
+        numbers = list(map(self.dictionary.code, cast("Sequence[str]", values))) if kind == STRING else values
+        return np.full(len(values), kind, np.uint8), np.array(numbers, np.float64)
 
     def _number(self, value: AttributeValue | None) -> float:
         if isinstance(value, str):
