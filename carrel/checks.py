@@ -121,7 +121,7 @@ def model(given: EmbedderConfig) -> Finding:
         if not given.base_url:
             return problem("model", "an endpoint without an address", "Set CARREL_EMBEDDING_BASE_URL.")
         return ok("model", f"{given.model} at {given.base_url}; --deep asks it")
-    folder, published = given.folder / given.model, PUBLISHED.get(given.model)
+    folder, published = (given.folder / given.model).absolute(), PUBLISHED.get(given.model)
     if not folder.is_dir():
         return problem("model", f"{folder} is not there", "Run `carrel model fetch`.")
     try:

@@ -50,7 +50,8 @@ def doctor(
         ]
         output.json({"object": "doctor.report", "healthy": not problems, "checks": shown})
     else:
-        output.remark(f"{problems} of {len(findings)} parts need you." if problems else "Nothing needs you.")
+        need = "needs" if problems == 1 else "need"
+        output.remark(f"{problems} of {len(findings)} parts {need} you." if problems else "Nothing needs you.")
     if problems:
         raise typer.Exit(Exit.INCOMPLETE)
 
