@@ -30,6 +30,8 @@ from difflib import get_close_matches
 
 from retrieval.ids import SegmentId
 
+LONGEST_COMPARED = 100  # characters of an unknown name; to compare millions takes seconds
+
 
 class RetrievalError(Exception):
     """Root of the tree."""
@@ -54,8 +56,9 @@ class InvalidInput(CallerError):
 class UnknownParameter(InvalidInput):
     def __init__(self, path: str, known: Collection[str]) -> None:
         """`known`: the names that could stand in the place of the last one of `path`."""
-        near = get_close_matches(path.rpartition(".")[2], known, n=1)
-        names = ", ".join(f"'{name}'" for name in known)
+        name = path.rpartition(".")[2][:LONGEST_COMPARED]
+        near = get_close_matches(name, known, n=1)
+        names = ", ".join(f"'{one}'" for one in known)
         advice = f" Perhaps '{near[0]}' was meant." if near else f" Known here: {names}." if known else ""
         super().__init__(f"Unknown parameter: '{path}'.{advice}", param=path, code="unknown_parameter")
 
