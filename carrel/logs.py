@@ -8,6 +8,8 @@ from typing import Final
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+_TO_JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
 
 class NdJson(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
@@ -20,12 +22,14 @@ class NdJson(logging.Formatter):
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD and value is not None}
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _TO_JSON(line)
 
 
 def configure(level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(NdJson())
+    # Who wrote a line stands in no line, and asking for it takes longer than writing the line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

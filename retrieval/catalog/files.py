@@ -5,7 +5,7 @@ and only then is its object removed. Names are never used twice, so no file can 
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, update
@@ -24,6 +24,7 @@ from retrieval.errors import NotFound, StorageQuotaReached
 from retrieval.ids import FileId, ProjectId, StoreId, well_formed
 
 _INSERT: Final = insert(files)
+_OWN: Final = tuple(field.name for field in fields(FileRow) if field.name != "sha256")  # the hash is its blob's
 
 
 def file_from(row: Row[Any]) -> FileRow:
@@ -82,9 +83,7 @@ class Files:
             media_type=storable(file.media_type, "media_type"),
             expires_at=file.expires_at,
         )
-        values = asdict(row)
-        del values["sha256"]  # the blob's
-        self._connection.execute(_INSERT, values)
+        self._connection.execute(_INSERT, {name: getattr(row, name) for name in _OWN})
         return row
 
     def get(self, project: ProjectId, file: FileId) -> FileRow:

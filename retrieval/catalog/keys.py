@@ -1,5 +1,6 @@
 """Keys: who may ask. A key is kept as a keyed hash only; looking one up is a single indexed read."""
 
+import hashlib
 import hmac
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ _USE_NOTED_EVERY_SECONDS = 3600
 
 def hash_of(secret: str, pepper: bytes) -> str:
     """HMAC-SHA256. Keys are long and random, so a slow password hash would only slow every request down."""
-    return hmac.digest(pepper, secret.encode(errors="surrogatepass"), "sha256").hex()
+    return hmac.new(pepper, secret.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
 
 
 def hint_of(secret: str) -> str:
