@@ -21,7 +21,8 @@ _USE_NOTED_EVERY_SECONDS = 3600
 
 
 def hash_of(secret: str, pepper: bytes) -> str:
-    """HMAC-SHA256. Keys are long and random, so a slow password hash would only slow every request down."""
+    """HMAC-SHA256. Keys are long and random, so a slow password hash would only slow every request down. Not by
+    `hmac.digest`, which gives the interpreter's lock away for a few bytes and waits to have it back."""
     return hmac.new(pepper, secret.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
 
 
