@@ -42,6 +42,7 @@ def messenger(broker_url: str, spool: Path, *, poll_seconds: float = 0.05, visib
     JSON only, no results kept: whatever a message says, the catalog is what is true.
     """
     TRANSPORT_ALIASES["spool"] = "retrieval.spool:Transport"
+    TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "retrieval.redis_broker:Transport"
     app = Celery("carrel", set_as_current=False)
     app.conf.update(
         broker_url=broker_url or "spool://",

@@ -49,7 +49,7 @@ OWNERS = {
     "starlette": {"retrieval.api"},
     "uvicorn": {"carrel"},
     "celery": {"workers", "retrieval.jobs"},
-    "kombu": {"workers", "retrieval.jobs", "retrieval.spool"},
+    "kombu": {"workers", "retrieval.jobs", "retrieval.redis_broker", "retrieval.spool"},
     "typer": {"carrel"},
     "rich": {"carrel", "ingest.__main__"},
     "redis": {"retrieval.api.shared_limits"},

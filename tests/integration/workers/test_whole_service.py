@@ -1,6 +1,7 @@
 """`carrel serve` as people run it: over a folder alone, and over PostgreSQL and Redis; used, killed, started again."""
 
 import random
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import openai
 import psutil
 import pytest
 
+from tests.support.upstream import Asked, FakeUpstream
 from tests.support.whole import Redis, Whole, installed, pause, settled
 
 FILES = 40
@@ -110,3 +112,40 @@ def test_a_folder_and_a_port_are_served_once_and_whatever_dies_starts_again(tmp_
             httpx.get(f"{whole.url}/healthz")
         whole.start()
         assert whole.stop() == 0
+
+
+def test_a_broker_that_dies_while_a_worker_is_busy_is_heard_again(redis: Redis, tmp_path: Path) -> None:
+    """The worker cannot say that it has answered its doorbell. It must not wait for ever for leave to hear another."""
+    with FakeUpstream() as upstream:
+        asked, answer = threading.Event(), threading.Event()
+
+        def script(_: Asked) -> None:
+            asked.set()
+            answer.wait(60)
+
+        environment = {
+            "CARREL_BROKER_URL": redis.url,
+            "CARREL_EMBEDDING_PROVIDER": "openai",
+            "CARREL_EMBEDDING_MODEL": "m",
+            "CARREL_EMBEDDING_DIMENSIONS": str(upstream.width),
+            "CARREL_EMBEDDING_BASE_URL": upstream.base_url,
+            "CARREL_EMBEDDING_ALIASES": "",
+            "CARREL_WORKERS_SWEEP_SECONDS": "1",
+        }
+        with installed(tmp_path / "data", environment) as whole:
+            whole.start()
+            client = whole.client()
+            store = client.vector_stores.create().id
+            for page in pages(3):
+                upstream.script = script
+                asked.clear()
+                answer.clear()
+                client.vector_stores.files.upload(vector_store_id=store, file=page)
+                assert asked.wait(60)
+                redis.kill()
+                upstream.script = lambda _: None
+                answer.set()
+                pause(1)  # it is done, and nobody hears it say so
+                redis.start()
+                assert settled(client, store, within_seconds=60).file_counts.failed == 0
+            assert_each_is_found_once(client, store, 3)
