@@ -92,7 +92,7 @@ lock:
 # Peers live apart: some of them pin old versions of what we use, and nobody needs them to run Carrel.
 bench-deps: requirements/bench.txt
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/runtime.lock
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.lock
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/bench.txt
 	@echo "run benchmarks with: .venv-bench/bin/python -m benchmarks NAME"
 
