@@ -33,9 +33,9 @@ class Http:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._head = "".join(f"{name}: {value}\r\n" for name, value in {"host": address, **headers}.items())
 
-    def post(self, path: str, body: bytes) -> Any:
-        kind = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        self._socket.sendall(f"POST {path} HTTP/1.1\r\n{self._head}{kind}".encode() + body)
+    def post(self, path: str, body: bytes, kind: str = "application/json") -> Any:
+        told = f"content-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+        self._socket.sendall(f"POST {path} HTTP/1.1\r\n{self._head}{told}".encode() + body)
         received = b""
         while b"\r\n\r\n" not in received:
             received += self._more()

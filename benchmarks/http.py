@@ -20,6 +20,7 @@ from typing import Any, Final
 import httpx
 import numpy as np
 
+from benchmarks._drive import Http
 from benchmarks._peer_servers import PEERS, Served
 from benchmarks._served import KEY, Library, api, library, searchable
 from benchmarks._shelves import Shelf
@@ -182,14 +183,13 @@ def _compared(
 def _uploads(folder: Path) -> Iterator[Figure]:
     folder.mkdir()
     chance = np.random.default_rng(7)
-    files = [chance.integers(97, 122, UPLOAD_BYTES, np.uint8).tobytes() for _ in range(UPLOADS)]
+    forms = [_form(f"{at}.txt", chance.integers(97, 122, UPLOAD_BYTES, np.uint8).tobytes()) for at in range(UPLOADS)]
     with api(folder, environment={"CARREL_EMBEDDING_PROVIDER": "hashed", "CARREL_EMBEDDING_MODEL": "hashed"}) as url:
 
         def send(numbers: range) -> int:
-            with httpx.Client(base_url=url, headers={"authorization": f"Bearer {KEY}"}, timeout=60) as client:
-                for number in numbers:
-                    form = {"file": (f"{number}.txt", files[number])}
-                    client.post("/v1/files", data={"purpose": "assistants"}, files=form).raise_for_status()
+            http = Http(url.removeprefix("http://").removesuffix("/v1"), {"authorization": f"Bearer {KEY}"})
+            for number in numbers:
+                http.post("/v1/files", forms[number], "multipart/form-data; boundary=-")
             return len(numbers)
 
         with ThreadPoolExecutor(CONNECTIONS) as threads:
@@ -197,6 +197,12 @@ def _uploads(folder: Path) -> Iterator[Figure]:
             sent = sum(threads.map(send, [range(at, UPLOADS, CONNECTIONS) for at in range(CONNECTIONS)]))
             rate = sent / (time.perf_counter() - started)
     yield Figure(f"uploads of 10 KB, {CONNECTIONS} connections", rate, "files/s", "", None, "≥ 300", rate >= 300)
+
+
+def _form(name: str, content: bytes) -> bytes:
+    part = '---\r\ncontent-disposition: form-data; name="'
+    purpose = f'{part}purpose"\r\n\r\nassistants\r\n'
+    return f'{purpose}{part}file"; filename="{name}"\r\n\r\n'.encode() + content + b"\r\n-----\r\n"
 
 
 def _embeddings(folder: Path, models: Path) -> Iterator[Figure]:
