@@ -62,7 +62,9 @@ class Rereader:
         if not self._words:
             return 0.0
         folded = text.casefold()
-        found = [_places(word, folded) for word in self._words]
+        find = folded.find
+        # Most words are in few of the texts, and a text is looked at for each: the first look is all that is spent.
+        found = [_NOWHERE if (at := find(word)) < 0 else _places(word, folded, at) for word in self._words]
         share = sum(map(bool, found)) / len(found)
         if len(found) == 1:
             return share
@@ -70,15 +72,12 @@ class Rereader:
         return (share + together / (len(found) - 1)) / 2
 
 
-def _places(word: str, text: str) -> Sequence[int]:
-    """Where words of the text begin with `word`; a few are enough."""
-    at = text.find(word)
-    if at < 0:
-        return _NOWHERE
+def _places(word: str, text: str, at: int) -> Sequence[int]:
+    """Where words of the text begin with `word`, which stands at `at` first; a few are enough."""
     places: list[int] = []
+    anywhere = not word.isascii()  # scripts without spaces have no word beginnings to hold on to
     while at >= 0 and len(places) < MOST_PLACES:
-        # Scripts without spaces have no word beginnings to hold on to.
-        if at == 0 or not word.isascii() or not text[at - 1].isalnum():
+        if anywhere or at == 0 or not text[at - 1].isalnum():
             places.append(at)
         at = text.find(word, at + 1)
     return places
