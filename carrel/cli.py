@@ -29,10 +29,10 @@ class Carrel(Words):
             "Start API, worker and beat on this machine, and keep them running until Ctrl-C.",
         ),
         "api": Word(
-            "carrel.running", "api", "Run the API in the foreground: one process, or as many as `api.processes` says."
+            "carrel.api", "api", "Run the API in the foreground: one process, or as many as `api.processes` says."
         ),
-        "worker": Word("carrel.running", "worker", "Run one worker in the foreground."),
-        "beat": Word("carrel.running", "beat", "Run the timetable in the foreground; one is enough, two do no harm."),
+        "worker": Word("carrel.worker", "worker", "Run one worker in the foreground."),
+        "beat": Word("carrel.worker", "beat", "Run the timetable in the foreground; one is enough, two do no harm."),
         "ingest": Word(
             "carrel.ingest",
             "ingest",

@@ -14,8 +14,8 @@ from carrel.failing import ServerError
 from carrel.options import ConfigOption, JsonOption
 from carrel.output import Columns, Output
 from configs.settings import load_settings
+from retrieval.api.first_key import first_project, pepper_of
 from retrieval.api.limits import NAMES
-from retrieval.api.service import first_project, pepper_of
 from retrieval.catalog.account_rows import KeyRow, ProjectRow, Scope
 from retrieval.catalog.keys import NewKey, hash_of, hint_of
 from retrieval.catalog.transaction import Catalog

@@ -30,10 +30,9 @@ from carrel.journal import Journal
 from carrel.listening import PortTaken, listen
 from carrel.lookout import watch
 from carrel.options import address
-from carrel.processes import api_processes
 from configs.settings import Settings
 from ingest.cores import usable_cores
-from retrieval.api.service import ensure_key, first_project, pepper_of
+from retrieval.api.first_key import ensure_key, first_project, pepper_of
 from retrieval.catalog.transaction import Catalog
 from retrieval.resources import catalog_url, embedder_configs
 
@@ -48,6 +47,10 @@ LOCK_TRIES: Final = 8
 LOCK_PAUSE_SECONDS: Final = 0.25
 
 BULK_WORDS: Final = ("--queues=bulk,upkeep", "--concurrency=1")
+
+
+def api_processes(settings: Settings) -> int:
+    return settings.api.processes or usable_cores()
 
 
 @dataclass(slots=True)

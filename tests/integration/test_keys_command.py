@@ -10,7 +10,7 @@ import pytest
 from carrel.exits import Exit
 from configs.settings import load_settings
 from retrieval.api.auth import Gate
-from retrieval.api.service import pepper_of
+from retrieval.api.first_key import pepper_of
 from retrieval.catalog.transaction import Catalog
 from retrieval.errors import NotAuthenticated
 from tests.support.command import Ran

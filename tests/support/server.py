@@ -21,7 +21,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from carrel.processes import server_config
+from carrel.api import server_config
 from configs.settings import Settings, load_settings
 from ingest.children import ChildPool
 from ingest.parsing.limits import Limits
