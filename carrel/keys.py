@@ -78,7 +78,7 @@ def create(
             now = catalog.now()
             found = tx.projects.named(project) or tx.projects.add(new_project_id(), project, now)
             scopes = tuple(scope or (Scope.READ, Scope.WRITE))
-            hashed = hash_of(secret, pepper_of(settings))
+            hashed = hash_of(secret, pepper_of(settings.access.pepper, settings.data_dir))
             key = NewKey(new_key_id(), found.id, name, hashed, hint_of(secret), scopes, routes, limits, ends)
             tx.keys.add(key, now)
             made = tx.keys.get(found.id, key.id)

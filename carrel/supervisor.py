@@ -150,7 +150,9 @@ def _serve(settings: Settings, config: Path | None, lock: int) -> int:
         typer.echo(problem, err=True)
         return Exit.SETTINGS
     with Catalog.open(catalog_url(settings)) as catalog:
-        minted = ensure_key(settings, catalog, first_project(catalog), pepper_of(settings))
+        folder, required = settings.data_dir, settings.access.require_keys
+        pepper = pepper_of(settings.access.pepper, folder)
+        minted = ensure_key(settings.api_key, folder, catalog, first_project(catalog), pepper, required=required)
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(settings.data_dir)) if sys.stderr.isatty() else None
         children = [*_api_children(settings, config, listening), *_other_children(settings, config)]

@@ -5,7 +5,6 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from configs.settings import Settings
 from retrieval.api.secret_files import KEY_FILE, PEPPER_FILE
 from retrieval.catalog.account_rows import Scope
 from retrieval.catalog.keys import NewKey, hash_of, hint_of
@@ -16,11 +15,10 @@ DEFAULT_PROJECT: Final = "default"
 ALL_SCOPES: Final = (Scope.READ, Scope.WRITE, Scope.ADMIN)
 
 
-def pepper_of(settings: Settings) -> bytes:
-    """The installation's own secret; without it stored hashes cannot be tried against guessed keys."""
-    if settings.access.pepper:
-        return settings.access.pepper.encode()
-    return _kept_once(settings.data_dir / PEPPER_FILE, secrets.token_hex(32)).encode()
+def pepper_of(given: str, folder: Path) -> bytes:
+    """The installation's own secret; without it stored hashes cannot be tried against guessed keys. One that is not
+    given is made once and kept in the folder."""
+    return (given or _kept_once(folder / PEPPER_FILE, secrets.token_hex(32))).encode()
 
 
 def first_project(catalog: Catalog) -> ProjectId:
@@ -31,17 +29,17 @@ def first_project(catalog: Catalog) -> ProjectId:
         return tx.projects.add(new_project_id(), DEFAULT_PROJECT, catalog.now()).id
 
 
-def ensure_key(settings: Settings, catalog: Catalog, project: ProjectId, pepper: bytes) -> str | None:
-    """The first key: the one that the settings give, else one minted at the first start and kept in the data folder.
-    Returns it when it was minted just now, to be shown once."""
-    minted = None
-    secret = settings.api_key
+def ensure_key(
+    given: str, folder: Path, catalog: Catalog, project: ProjectId, pepper: bytes, *, required: bool
+) -> str | None:
+    """The first key: the one that is given, else, if keys are required, one minted at the first start and kept in the
+    folder. Returns it when it was minted just now, to be shown once."""
+    secret, minted = given, None
     if not secret:
-        if not settings.access.require_keys:
+        if not required:
             return None
-        path = settings.data_dir / KEY_FILE
         fresh = f"sk-carrel-{secrets.token_urlsafe(32)}"
-        secret = _kept_once(path, fresh)
+        secret = _kept_once(folder / KEY_FILE, fresh)
         minted = secret if secret == fresh else None
     hashed = hash_of(secret, pepper)
     with catalog.transaction() as tx:

@@ -26,10 +26,11 @@ TALLIES: Final = "tallies"
 def open_service(settings: Settings) -> Iterator[Service]:
     with ExitStack() as stack:
         resources = stack.enter_context(open_resources(settings))
-        pepper = pepper_of(settings)
+        pepper = pepper_of(settings.access.pepper, settings.data_dir)
         project = first_project(resources.catalog)
-        ensure_key(settings, resources.catalog, project, pepper)
-        gate = Gate(resources.catalog, pepper, open_project=None if settings.access.require_keys else project)
+        required = settings.access.require_keys
+        ensure_key(settings.api_key, settings.data_dir, resources.catalog, project, pepper, required=required)
+        gate = Gate(resources.catalog, pepper, open_project=None if required else project)
         app = messenger(settings.broker.url, settings.data_dir / "queue", poll_seconds=settings.broker.poll_seconds)
         wire = Wire(settings.search.most_results, settings.search.keyword_weight, settings.reindex.keep_seconds)
         stack.callback(app.close)

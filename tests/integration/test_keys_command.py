@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from carrel.exits import Exit
-from configs.settings import load_settings
 from retrieval.api.auth import Gate
 from retrieval.api.first_key import pepper_of
 from retrieval.catalog.transaction import Catalog
@@ -28,7 +27,7 @@ def carrel(tmp_path: Path) -> Carrel:
 
 
 def gate(folder: Path, catalog: Catalog) -> Gate:
-    return Gate(catalog, pepper_of(load_settings({"CARREL_DATA_DIR": str(folder)})))
+    return Gate(catalog, pepper_of("", folder))
 
 
 def keys(carrel: Carrel, *words: str) -> list[dict[str, object]]:
