@@ -7,6 +7,7 @@ sends the parts that are missing, an import that runs is waited for. What is not
 import io
 import json
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -129,8 +130,9 @@ def import_archive(
     model: str | None = None,
     moved: Moved = unseen,
 ) -> Json:
-    """Upload an archive, or the parts of it that are missing, and wait until it is a store."""
-    note = source.with_name(f".{source.name}.import.json")
+    """Upload an archive, or the parts of it that are missing, and wait until it is a store. Until `forget` is called
+    the same words mean the same import."""
+    note = _note_of(source)
     wish = {"ids": "new" if new_ids else "keep", "name": name, "embedding_model": model}
     facts = source.stat()
     mark = {"url": remote.url, "bytes": facts.st_size, "modified": facts.st_mtime_ns}
@@ -142,12 +144,21 @@ def import_archive(
     known["file"] = file
     _write(note, known)
     row = _wait(remote, _asked(remote, file, wish, note, known), moved)
-    note.unlink(missing_ok=True)
     with suppress(ServerError):
         remote.delete(f"files/{file}")
     if row["status"] != "completed":
+        forget(source)
         raise ServerError(f"The archive was refused: {row['error']}", exit_code=Exit.REFUSED, code="invalid_archive")
     return row
+
+
+def forget(source: Path) -> None:
+    """The caller knows what came of the import: the same words mean another from now on."""
+    _note_of(source).unlink(missing_ok=True)
+
+
+def _note_of(source: Path) -> Path:
+    return source.with_name(f".{source.name}.import.json")
 
 
 def _send(remote: Remote, source: Path, note: Path, known: Json, moved: Moved) -> str:
@@ -197,12 +208,21 @@ def _parts(source: Path) -> Iterator[bytes]:
 
 
 def _asked(remote: Remote, file: str, wish: Json, note: Path, known: Json) -> Json:
-    """The import of this file with these wishes; one that an earlier run has asked for is the same."""
-    if known.get("wish") == wish and "import" in known:
-        with suppress(ServerError):
+    """The import of this file with these wishes; one that an earlier run has asked for, heard or not, is the same."""
+    if known.get("wish") != wish:
+        known |= {"wish": wish, "once": secrets.token_hex(16)}
+        known.pop("import", None)
+        _write(note, known)
+    if "import" in known:
+        try:
             return remote.get(f"imports/{known['import']}")
-    row = remote.post("imports", {"file_id": file, **{key: value for key, value in wish.items() if value is not None}})
-    known |= {"wish": wish, "import": row["id"]}
+        except ServerError as error:
+            if error.exit_code is not Exit.NOT_FOUND:
+                raise
+            known["once"] = secrets.token_hex(16)
+    asked = {"file_id": file, **{key: value for key, value in wish.items() if value is not None}}
+    row = remote.post("imports", asked, once=known["once"])
+    known["import"] = row["id"]
     _write(note, known)
     return row
 
@@ -294,3 +314,4 @@ def import_command(
     )
     what = "was here already, the same" if row["unchanged"] else f"is here, with {row['files']:,} files"
     ask.output.done(row, f"{row['vector_store_id']} {what}")
+    forget(archive)

@@ -6,6 +6,7 @@ while `patience_seconds` last; one that has never answered is given up after a f
 """
 
 import json
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -110,8 +111,12 @@ class Remote:
     def get(self, path: str, **parameters: object) -> Json:
         return self._asked("GET", path, parameters)
 
-    def post(self, path: str, body: Mapping[str, object] | None = None, **parameters: object) -> Json:
-        return self._asked("POST", path, parameters, json=dict(body or {}))
+    def post(
+        self, path: str, body: Mapping[str, object] | None = None, *, once: str = "", **parameters: object
+    ) -> Json:
+        """Done once, however often it is sent before an answer comes; with `once`, also by calls after this one."""
+        headers = {"idempotency-key": once or secrets.token_hex(16)}
+        return self._asked("POST", path, parameters, json=dict(body or {}), headers=headers)
 
     def delete(self, path: str, **parameters: object) -> Json:
         return self._asked("DELETE", path, parameters)

@@ -10,7 +10,7 @@ import pytest
 
 from carrel.exits import Exit
 from carrel.failing import ServerError
-from carrel.moving import export_store, import_archive
+from carrel.moving import export_store, forget, import_archive
 from carrel.remote import Remote
 from tests.support.server import KEY, Server, run_server
 
@@ -53,7 +53,10 @@ def test_a_store_is_carried_to_another_server_in_two_commands(
         row = import_archive(target, archive)
         assert row["vector_store_id"] == store
         assert answer(there, store) == answer(server, store)
+        assert import_archive(target, archive)["id"] == row["id"], "who asks again before he was told means the same"
+        forget(archive)
         assert import_archive(target, archive)["unchanged"] is True
+        forget(archive)
         assert not [one for one in target.pages("files") if one["purpose"] == "user_data"], "the archive is let go"
     assert [path.name for path in tmp_path.iterdir()] == ["a.carrel"]
 
@@ -113,6 +116,23 @@ def test_an_upload_is_not_sent_twice(there: Server, server: Server, store: str, 
         row = import_archive(target, archive, new_ids=True, moved=lambda what, _, __: sent.append(what))
     assert row["id"] == known["import"]
     assert "upload" not in sent
+
+
+def test_an_import_that_was_asked_for_and_not_heard_of_is_not_made_twice(
+    there: Server, server: Server, store: str, tmp_path: Path
+) -> None:
+    """Killed between its question and the answer."""
+    archive, note = tmp_path / "a.carrel", tmp_path / ".a.carrel.import.json"
+    with remote(server) as here:
+        export_store(here, store, archive)
+    with remote(there) as target:
+        before = len(list(target.pages("vector_stores")))
+        first = import_archive(target, archive, new_ids=True)
+        known = json.loads(note.read_text())
+        del known["import"]
+        note.write_text(json.dumps(known))
+        assert import_archive(target, archive, new_ids=True)["id"] == first["id"]
+        assert len(list(target.pages("vector_stores"))) == before + 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign"])
