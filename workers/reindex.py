@@ -125,7 +125,10 @@ def _conclude(store: StoreId, resources: WorkerResources, upkeep: Upkeep) -> int
         outcome = tx.reindexes.swap(store, resources.now())
     if outcome in {SwapOutcome.SWAPPED, SwapOutcome.BLOCKED}:
         log.info("edition swapped" if outcome is SwapOutcome.SWAPPED else "swap blocked", extra={"store": store})
-    return int(outcome is SwapOutcome.BEHIND)
+    if outcome is not SwapOutcome.BEHIND:
+        return 0
+    with resources.catalog.reading() as tx:  # what is put off, for a model that is away, is no reason to come at once
+        return int(tx.edition_claims.any_waiting(store, now=resources.now()))
 
 
 @dataclass(slots=True)

@@ -115,7 +115,8 @@ def make_machine(catalog: Catalog) -> type[RuleBasedStateMachine]:
             assert {claim.file_id for claim in claims} <= waiting
             assert len({claim.file_id for claim in claims}) == len(claims) <= most
             assert not self.numbers & {claim.document for claim in claims}
-            assert len(claims) == 1 or not any(claim.deaths for claim in claims)
+            assert len({claim.deaths for claim in claims}) <= 1, "suspects travel apart from the others"
+            assert len(claims) <= 1 or claims[0].deaths <= 1, "and each alone after a second death"
             for claim in claims:
                 entry = self.entries[claim.file_id]
                 assert claim.chunking == entry.chunking
