@@ -174,9 +174,9 @@ def _until_done(place: Place, words: list[str], chance: random.Random, kills: in
                     place.whole.kill_all()
                     place.whole.start()
         answer, trouble = process.communicate(timeout=600)
-        if process.returncode == 0:
+        if answer:  # told, if it was killed thereafter: nobody would ask again
             return answer, done
-        if process.returncode > 0:
+        if process.returncode > 0:  # it says why, and would be started again
             print(f"{words[0]}: {trouble.decode()[-300:]}", file=sys.stderr)
 
 
