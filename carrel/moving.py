@@ -26,11 +26,10 @@ from carrel.output import Output, size
 from carrel.remote import Json, Remote
 from retrieval.archive.errors import ArchiveRefused
 from retrieval.archive.reading import Archive
-from retrieval.storage.directory import hurry
+from retrieval.storage.directory import Hurried
 
 WHOLE_BYTES: Final = 512 << 20  # up to here an archive goes up in one piece, which the server writes and hashes once
 PART_BYTES: Final = 64 << 20
-AHEAD_BYTES: Final = 16 << 20  # on their way to the disk at a time, before all are synced
 PATIENCE_SECONDS: Final = 120.0  # a server may be restarted meanwhile
 LOOK_SECONDS: Final = 0.2
 SHOWN: Final = (
@@ -93,16 +92,14 @@ def _begun(remote: Remote, store: str, note: Path) -> Json | None:
 
 def _fetch(remote: Remote, path: str, file: io.BufferedWriter, whole: int, moved: Moved) -> None:
     """The rest of the bytes, over as many connections as it takes, as long as each brings some."""
-    until, hurried = time.monotonic() + PATIENCE_SECONDS, file.tell()
+    until, hurried = time.monotonic() + PATIENCE_SECONDS, Hurried(file.fileno(), file.tell())
     while (at := file.tell()) < whole:
         try:
             with remote.download(path, start=at) as pieces:
                 for piece in pieces:
                     file.write(piece)
                     moved("export", file.tell(), whole)
-                    if file.tell() - hurried >= AHEAD_BYTES:
-                        hurry(file.fileno(), hurried, file.tell())
-                        hurried = file.tell()
+                    hurried.reached(file.tell())
         except ServerError as error:
             if error.exit_code is not Exit.UNAVAILABLE:
                 raise
@@ -209,17 +206,17 @@ def _parts(source: Path) -> Iterator[bytes]:
 
 def _asked(remote: Remote, file: str, wish: Json, note: Path, known: Json) -> Json:
     """The import of this file with these wishes; one that an earlier run has asked for, heard or not, is the same."""
-    if known.get("wish") != wish:
-        known |= {"wish": wish, "once": secrets.token_hex(16)}
-        known.pop("import", None)
-        _write(note, known)
-    if "import" in known:
+    if known.get("wish") == wish and "import" in known:
         try:
             return remote.get(f"imports/{known['import']}")
         except ServerError as error:
             if error.exit_code is not Exit.NOT_FOUND:
                 raise
-            known["once"] = secrets.token_hex(16)
+        del known["wish"]
+    if known.get("wish") != wish:
+        known |= {"wish": wish, "once": secrets.token_hex(16)}
+        known.pop("import", None)
+        _write(note, known)
     asked = {"file_id": file, **{key: value for key, value in wish.items() if value is not None}}
     row = remote.post("imports", asked, once=known["once"])
     known["import"] = row["id"]

@@ -63,12 +63,22 @@ class Disk:
             os.close(descriptor)
 
 
-def hurry(descriptor: int, start: int, stop: int) -> None:
-    """Let the system begin to write bytes [start, stop) that were just written, so that a later sync has less to wait
-    for. Promises nothing."""
-    if sys.platform == "linux":  # what Linux does before it would drop pages; dirty ones it does not drop
-        with suppress(OSError):
-            os.posix_fadvise(descriptor, start, stop - start, os.POSIX_FADV_DONTNEED)
+class Hurried:
+    """Lets the system begin to write what has come of a long file, so that a later sync has less to wait for. Promises
+    nothing."""
+
+    def __init__(self, descriptor: int, at: int = 0) -> None:
+        self._descriptor = descriptor
+        self._at = at
+
+    def reached(self, stop: int) -> None:
+        """Bytes up to `stop` were just written."""
+        if stop - self._at < _AHEAD_BYTES:
+            return
+        if sys.platform == "linux":  # what Linux does before it would drop pages; dirty ones it does not drop
+            with suppress(OSError):
+                os.posix_fadvise(self._descriptor, self._at, stop - self._at, os.POSIX_FADV_DONTNEED)
+        self._at = stop
 
 
 @contextmanager
@@ -205,9 +215,9 @@ class FileDraft:
         self._directory = directory
         self._disk = directory.disk
         self.bytes = 0
-        self._on_its_way = 0
         with disk_errors("a new object"):
             self.path, self._descriptor = self._opened()
+        self._hurried = Hurried(self._descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -217,9 +227,7 @@ class FileDraft:
 
     def write(self, piece: Piece) -> None:
         self.bytes = self._write(piece, self.bytes)
-        if self.bytes - self._on_its_way >= _AHEAD_BYTES:
-            hurry(self._descriptor, self._on_its_way, self.bytes)
-            self._on_its_way = self.bytes
+        self._hurried.reached(self.bytes)
 
     def write_at(self, position: int, piece: Piece) -> None:
         if position + memoryview(piece).nbytes > self.bytes:
