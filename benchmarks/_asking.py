@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks._measure import Timing, timing
 from benchmarks._shelves import Matrix, Shelf
+from carrel.collecting import collect_rarely
 from retrieval.ids import StoreId
 from retrieval.search.filters import Filter
 from retrieval.search.query import Answer, Query, Ranker
@@ -32,6 +33,7 @@ class Asker:
         self.shelf = shelf
         self.store = store
         self._ranker: Ranker = ranker
+        collect_rarely()  # as every process that answers over HTTP does
 
     def ask(self, vector: Matrix, allowed: Filter | None = None, *, text: str = "", exact: bool = False) -> Answer:
         shelf = self.shelf

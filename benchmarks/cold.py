@@ -13,7 +13,6 @@ from statistics import median
 from benchmarks._asking import DEPTH, Asker
 from benchmarks._stocked import options, stocked
 from benchmarks.figure import Figure
-from carrel.collecting import collect_rarely
 
 TIMES = 7
 TARGETS_MS = {100_000: 50, 1_000_000: 300}
@@ -23,7 +22,6 @@ def run(arguments: list[str]) -> Iterator[Figure]:
     with options("cold", arguments, "100000x384 1000000x384", "mixture") as chosen:
         for kind, rows, width in chosen.stores():
             with stocked(chosen, kind, rows, width) as at:
-                collect_rarely()
                 opening, whole, right = [], [], []
                 for query in at.queries[:TIMES]:
                     at.shelf.reopen()

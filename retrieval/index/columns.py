@@ -100,17 +100,15 @@ class Column:
             return float(self.dictionary.code(value))
         return 0.0 if value is None else float(value)
 
-    def values(self, positions: Sequence[int]) -> list[AttributeValue | None]:
+    def values(self, positions: NDArray[np.int64]) -> list[AttributeValue | None]:
         """The values at many positions, None where there is none."""
-        places = np.asarray(positions, np.int64)
-        inside = places < len(self.kinds)
-        kinds = np.zeros(len(places), np.uint8)
-        numbers = np.zeros(len(places), np.float64)
-        kinds[inside], numbers[inside] = self.kinds.values[places[inside]], self.numbers.values[places[inside]]
-        return [
-            self._value(position, kind, number)
-            for position, kind, number in zip(positions, kinds.tolist(), numbers.tolist(), strict=True)
-        ]
+        inside = positions < len(self.kinds)
+        if np.count_nonzero(inside) < len(positions):
+            found = iter(self.values(positions[inside]))
+            return [next(found) if one else None for one in inside.tolist()]
+        kinds, numbers = self.kinds.values[positions], self.numbers.values[positions]
+        columns = zip(positions.tolist(), kinds.tolist(), numbers.tolist(), strict=True)
+        return [self._value(position, kind, number) for position, kind, number in columns]
 
     def _value(self, position: int, kind: int, number: float) -> AttributeValue | None:
         if kind == STRING:

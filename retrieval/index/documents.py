@@ -45,8 +45,10 @@ class Documents:
     def positions(self, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
         """Where each document stands in this table, or UNKNOWN."""
         table = self._position_of.values
-        result = np.full(len(numbers), UNKNOWN, np.int32)
         inside = (numbers >= 0) & (numbers < len(table))
+        if np.count_nonzero(inside) == len(numbers):
+            return table[numbers]
+        result = np.full(len(numbers), UNKNOWN, np.int32)
         result[inside] = table[numbers[inside]]
         return result
 
@@ -71,8 +73,9 @@ class Documents:
     def attributes_of(self, positions: Sequence[int]) -> list[dict[str, AttributeValue]]:
         """Of many documents at once, in the order given."""
         found: list[dict[str, AttributeValue]] = [{} for _ in positions]
+        places = np.asarray(positions, np.int64)
         for key, column in self.columns.items():
-            for attributes, value in zip(found, column.values(positions), strict=True):
+            for attributes, value in zip(found, column.values(places), strict=True):
                 if value is not None:
                     attributes[key] = value
         return found

@@ -17,7 +17,7 @@ from retrieval.index.columns import Mask
 
 SATURATION = 1.2  # k1: how soon more of the same word stops helping
 LENGTH_WEIGHT = 0.75  # b: how much a long chunk is discounted
-BLOCK = 128  # scores are searched block by block: the best k rows lie in the k blocks with the best maxima
+BLOCK = 128  # scores are searched block by block: k maxima of blocks are k rows, and the best k are no worse
 
 Scores = NDArray[np.float32]
 
@@ -34,7 +34,8 @@ class Postings(Protocol):
     @property
     def total_length(self) -> int: ...
 
-    def find(self, term: str) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]: ...
+    # The rows that hold a term, ascending, and how often each does: arrays of the caller's own.
+    def find(self, term: str) -> tuple[NDArray[np.int64], Scores]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +76,14 @@ def score_keywords(terms: Sequence[str], segments: Sequence[Postings], masks: Se
             scored.append(None)
             continue
         scores = np.zeros(postings.rows, np.float32)
-        lengths = postings.lengths
-        for weight, places, frequencies in present:
-            discount = lengths[places].astype(np.float32)
+        for weight, places, often in present:
+            discount = postings.lengths.take(places).astype(np.float32)
             discount *= SATURATION * LENGTH_WEIGHT / average
             discount += SATURATION * (1 - LENGTH_WEIGHT)
-            often = frequencies.astype(np.float32)
             discount += often
-            often *= weight * (SATURATION + 1) / best_possible
-            often /= discount
-            scores[places] += often
+            gain = np.multiply(often, weight * (SATURATION + 1) / best_possible, out=often)
+            gain /= discount
+            np.add.at(scores, places, gain)  # half of what `scores[places] += gain` takes
         if mask is not None:
             scores *= mask
         scored.append(scores)
@@ -102,10 +101,8 @@ def _best_of(scores: Scores, k: int) -> tuple[NDArray[np.int64], Scores]:
         rows = np.flatnonzero(scores)
     else:
         maxima = scores[:whole].reshape(-1, BLOCK).max(axis=1)
-        blocks = np.sort(np.argpartition(maxima, len(maxima) - k)[len(maxima) - k :])
-        inside = (blocks[:, None] * BLOCK + np.arange(BLOCK)).reshape(-1)
-        rows = np.concatenate([inside, np.arange(whole, len(scores))])
-        rows = rows[scores[rows] > 0]
+        bar = np.partition(maxima, len(maxima) - k)[len(maxima) - k]
+        rows = np.flatnonzero(scores >= bar if bar > 0 else scores)
     if len(rows) > k:
         rows = rows[np.argpartition(scores[rows], len(rows) - k)[len(rows) - k :]]
     return rows, scores[rows]

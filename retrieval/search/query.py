@@ -1,8 +1,9 @@
 """A search in our words, not the wire's: what is asked, and what is found."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from retrieval.catalog.rows import AttributeValue
 from retrieval.ids import FileId
@@ -33,8 +34,7 @@ class Query:
             raise ValueError("weights must not be negative, and one must be positive")
 
 
-@dataclass(frozen=True, slots=True)
-class StageScores:
+class StageScores(NamedTuple):
     """How one hit came by its score; each 0..1. `question` is the index of the text that it answers best."""
 
     vector: float
@@ -44,8 +44,7 @@ class StageScores:
     question: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     file_id: FileId
     filename: str
     attributes: Mapping[str, AttributeValue]
@@ -61,14 +60,13 @@ class Hit:
     stages: StageScores
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Hits by falling score, and how they were found."""
 
     hits: tuple[Hit, ...]
     generation: int
     rows_living: int  # in the store
     rows_allowed: int  # by the filter
-    milliseconds: Mapping[str, float] = field(default_factory=dict)  # by stage
+    milliseconds: Mapping[str, float] = MappingProxyType({})  # by stage
     tokens: int = 0  # of the questions that had to be embedded
     model: str = ""

@@ -5,9 +5,11 @@ rerank looks at the words of the best candidates as a reader would: how many of 
 and how many of its neighbouring pairs stand close together.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +22,6 @@ CLOSE_CHARACTERS = 80
 CLOSE_WORDS = 3  # neighbours in the question this near in the text count as together
 
 Scores = NDArray[np.float32]
-
-_NOWHERE: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Rereader:
 
     def __init__(self, words: Sequence[str]) -> None:
         """`words`: the question's distinct words in order, as stems that a word of the text begins with."""
-        self._words = tuple(words)
+        self._words = [_Word(word, not word.isascii()) for word in words]
 
     def score(self, text: str) -> float:
         """0..1: half for the share of words present, half for the share of neighbours found close together."""
@@ -64,31 +64,56 @@ class Rereader:
         folded = text.casefold()
         find = folded.find
         # Most words are in few of the texts, and a text is looked at for each: the first look is all that is spent.
-        found = [_NOWHERE if (at := find(word)) < 0 else _places(word, folded, at) for word in self._words]
-        share = sum(map(bool, found)) / len(found)
-        if len(found) == 1:
+        firsts = [at if (at := find(word[0])) <= 0 else _beginning(word, folded, at) for word in self._words]
+        share = sum(at >= 0 for at in firsts) / len(firsts)
+        if len(firsts) == 1:
             return share
-        together = sum(_close(left, right, folded) for left, right in pairwise(found) if left and right)
-        return (share + together / (len(found) - 1)) / 2
+        return (share + self._together(firsts, folded) / (len(firsts) - 1)) / 2
+
+    def _together(self, firsts: Sequence[int], folded: str) -> int:
+        """How many neighbours stand close together: only where both are present is either looked for again."""
+        together, left, left_at = 0, None, -1
+        for number, (one, other) in enumerate(pairwise(firsts)):
+            if one < 0 or other < 0:
+                continue
+            if left is None or left_at != number:
+                left = _places(self._words[number], folded, one)
+            right = _places(self._words[number + 1], folded, other)
+            together += _close(left, right, folded)
+            left, left_at = right, number + 1
+        return together
 
 
-def _places(word: str, text: str, at: int) -> Sequence[int]:
-    """Where words of the text begin with `word`, which stands at `at` first; a few are enough."""
-    places: list[int] = []
-    anywhere = not word.isascii()  # scripts without spaces have no word beginnings to hold on to
-    while at >= 0 and len(places) < MOST_PLACES:
-        if anywhere or at == 0 or not text[at - 1].isalnum():
-            places.append(at)
-        at = text.find(word, at + 1)
+class _Word(NamedTuple):
+    stem: str
+    anywhere: bool  # scripts without spaces have no word beginnings to hold on to
+
+
+def _beginning(word: _Word, text: str, at: int) -> int:
+    """Where a word of the text begins with `word`, from `at` on, where it stands; -1: nowhere."""
+    stem, anywhere = word
+    while at > 0 and not anywhere and text[at - 1].isalnum():
+        at = text.find(stem, at + 1)
+    return at
+
+
+def _places(word: _Word, text: str, first: int) -> Sequence[int]:
+    """Where words of the text begin with `word`, as at `first`; a few are enough."""
+    places = [first]
+    while len(places) < MOST_PLACES and (at := text.find(word.stem, places[-1] + 1)) >= 0:
+        if (at := _beginning(word, text, at)) < 0:
+            break
+        places.append(at)
     return places
 
 
 def _close(left: Sequence[int], right: Sequence[int], text: str) -> bool:
-    """Whether some two places have at most CLOSE_WORDS words between them."""
+    """Whether some two of these places, both ascending, have at most CLOSE_WORDS words between them."""
     for one in left:
-        for other in right:
-            low, high = min(one, other), max(one, other)
-            if high - low <= CLOSE_CHARACTERS and len(text[low:high].split()) <= CLOSE_WORDS:
+        for other in right[bisect_left(right, one - CLOSE_CHARACTERS) :]:
+            if other > one + CLOSE_CHARACTERS:
+                break
+            if len(text[min(one, other) : max(one, other)].split()) <= CLOSE_WORDS:
                 return True
     return False
 

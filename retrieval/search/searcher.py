@@ -7,7 +7,6 @@ of both sides under that mask -> fused, reread, cut at the threshold -> text.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -75,7 +74,7 @@ class Searcher:
         glance = self._glance(project, store)
         known = self._answers.get((store, glance.generation, query))
         if known is not None:
-            return replace(known, milliseconds={"all": _since(started), "remembered": 1.0}, tokens=0)
+            return known._replace(milliseconds={"all": _since(started), "remembered": 1.0}, tokens=0)
         try:
             snapshot, opened, answer = self._opened_and_answered(glance, query)
         except SegmentDamaged as damage:
@@ -85,7 +84,7 @@ class Searcher:
                 raise
             snapshot, opened, answer = self._opened_and_answered(glance, query)
         stages = {"open": 1000 * (opened - started), **answer.milliseconds, "all": _since(started)}
-        answer = replace(answer, milliseconds=stages)
+        answer = answer._replace(milliseconds=stages)
         self._answers.put((store, snapshot.generation, query), answer)
         return answer
 
@@ -99,7 +98,7 @@ class Searcher:
         embedded = time.perf_counter()
         answer = self.answer(snapshot, query, vectors)
         stages = {"embed": 1000 * (embedded - opened), **answer.milliseconds}
-        return snapshot, opened, replace(answer, milliseconds=stages, tokens=tokens, model=snapshot.model)
+        return snapshot, opened, answer._replace(milliseconds=stages, tokens=tokens, model=snapshot.model)
 
     def answer(self, snapshot: Snapshot, query: Query, vectors: Sequence[Vector]) -> Answer:
         """Everything after the question's vectors are known. Holds `snapshot` from first line to last."""
@@ -111,7 +110,7 @@ class Searcher:
             for row, stages in _rank(snapshot, selected, query, text, vector):
                 best = ranked.get(row)
                 if best is None or stages.reranked > best.reranked:
-                    ranked[row] = replace(stages, question=question) if question else stages
+                    ranked[row] = stages._replace(question=question) if question else stages
         passing = [item for item in ranked.items() if item[1].reranked >= query.score_threshold]
         passing.sort(key=lambda item: (-item[1].reranked, item[0]))
         found = time.perf_counter()

@@ -71,14 +71,14 @@ class Postings:
             self._terms_checked = True
         return self._terms
 
-    def find(self, term: str) -> tuple[U32, NDArray[np.uint16]]:
+    def find(self, term: str) -> tuple[I64, NDArray[np.float32]]:
         """The rows that hold a term, ascending, and how often each does (255 stands for more)."""
         wanted = hash_term(term)
-        at = int(np.searchsorted(self.terms, np.uint64(wanted)))
+        at = int(self.terms.searchsorted(np.uint64(wanted)))
         if at == len(self._terms) or int(self._terms[at]) != wanted:
-            return np.empty(0, np.uint32), np.empty(0, np.uint16)
+            return np.empty(0, np.int64), np.empty(0, np.float32)
         packed = self.between(*self.offsets(at, at + 1).tolist())
-        return packed & np.uint32(ROW_MASK), (packed >> np.uint32(ROW_BITS)).astype(np.uint16)
+        return (packed & np.uint32(ROW_MASK)).astype(np.int64), (packed >> np.uint32(ROW_BITS)).astype(np.float32)
 
     def offsets(self, first: int, last: int) -> I64:
         """Where the postings of terms first..last begin, and where those of the last one end."""

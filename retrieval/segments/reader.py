@@ -4,11 +4,11 @@ Opening reads the head and the table of checksums, nothing else. What is handed 
 by all processes of the machine, survives `close` and the file's deletion, and must not be written to.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from retrieval.segments.tensors import MappedTensors, Tensor
 from retrieval.storage.objects import Storage
 
 Rows = NDArray[np.integer]
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,17 @@ class Runs:
 
     numbers: NDArray[np.int64]
     starts: NDArray[np.int64]  # one more than numbers
+
+
+class Known(dict[int, Read]):
+    """What was read by number, each once: titles and headings repeat within an answer."""
+
+    def __init__(self, read: Callable[[int], Read]) -> None:
+        self._read = read
+
+    def __missing__(self, number: int) -> Read:
+        found = self[number] = self._read(number)
+        return found
 
 
 class Segment:
@@ -67,6 +79,7 @@ class Segment:
             width_bytes = 4 * self.row.width
             base = self._file.head.tensors[layout.VECTORS].start
             self._file.check_each(base + np.asarray(rows, np.int64) * width_bytes, width_bytes)
+            self._whole = self._file.is_checked(layout.VECTORS)
 
     def check_range(self, start: int, stop: int) -> None:
         """Vouch for the vectors of rows [start, stop)."""
@@ -83,18 +96,17 @@ class Segment:
     def document_of(self, rows: Rows) -> NDArray[np.int64]:
         """The document number of each row."""
         runs = self.runs
-        return runs.numbers[np.searchsorted(runs.starts, rows, side="right") - 1]
+        return runs.numbers[runs.starts.searchsorted(rows, side="right") - 1]
 
     def chunk(self, row: int) -> StoredChunk:
         return self.chunks([row])[0]
 
     def chunks(self, rows: Sequence[int]) -> list[StoredChunk]:
         """Many rows at once, in the order given: a search shows ten or fifty, mostly far apart."""
-        places = np.array(rows, np.int64)
+        places = self._places(rows)
         fields = self._picked(layout.ROWS, places).tolist()
         documents = self.document_of(places).tolist()
-        texts = self.texts(rows)
-        known: dict[int, str] = {}
+        strings, paths = Known(self.string), Known(self.path)
         return [
             StoredChunk(
                 document=document,
@@ -104,11 +116,11 @@ class Segment:
                 text=text,
                 tokens=row[layout.TOKENS],
                 place=row[layout.PLACE] or None,
-                title=self._known_string(known, row[layout.TITLE]),
-                heading_path=self.path(row[layout.PATH]),
-                table_header=self._known_string(known, row[layout.TABLE_HEADER]),
+                title=strings[row[layout.TITLE]],
+                heading_path=paths[row[layout.PATH]],
+                table_header=strings[row[layout.TABLE_HEADER]],
             )
-            for document, row, text in zip(documents, fields, texts, strict=True)
+            for document, row, text in zip(documents, fields, self._texts(places), strict=True)
         ]
 
     def text(self, row: int) -> str:
@@ -116,16 +128,7 @@ class Segment:
 
     def texts(self, rows: Sequence[int]) -> list[str]:
         """The texts of many rows at once."""
-        places = np.array(rows, np.int64)
-        starts = self._picked(layout.TEXT_OFFSETS, places).tolist()
-        stops = self._picked(layout.TEXT_OFFSETS, places + 1, below=self.row.rows + 1).tolist()
-        return [self._file.text(layout.TEXT, start, stop) for start, stop in zip(starts, stops, strict=True)]
-
-    def _known_string(self, known: dict[int, str], number: int) -> str:
-        """Titles repeat within an answer."""
-        if number not in known:
-            known[number] = self.string(number)
-        return known[number]
+        return self._texts(self._places(rows))
 
     def string(self, number: int) -> str:
         return self._piece(layout.STRINGS, layout.STRING_OFFSETS, number).tobytes().decode() if number else ""
@@ -153,14 +156,21 @@ class Segment:
     def close(self) -> None:
         self._file.close()
 
-    def _picked(self, name: str, places: NDArray[np.int64], *, below: int | None = None) -> Tensor:
-        """Single rows of a tensor, their blocks checked; `below` if not every row of the segment may be asked for."""
-        end = self.row.rows if below is None else below
-        if len(places) and not (int(places.min()) >= 0 and int(places.max()) < end):
-            raise IndexError(f"segment {self.row.id} has {self.row.rows} rows, not {places.min()} to {places.max()}")
+    def _places(self, rows: Sequence[int]) -> NDArray[np.int64]:
+        if rows and not (min(rows) >= 0 and max(rows) < self.row.rows):
+            raise IndexError(f"segment {self.row.id} has {self.row.rows} rows, not {min(rows)} to {max(rows)}")
+        return np.array(rows, np.int64)
+
+    def _texts(self, places: NDArray[np.int64]) -> list[str]:
+        starts = self._picked(layout.TEXT_OFFSETS, places, together=2)
+        stops = self._file.tensor(layout.TEXT_OFFSETS)[places + 1]
+        return self._file.texts(layout.TEXT, starts.tolist(), stops.tolist())
+
+    def _picked(self, name: str, places: NDArray[np.int64], *, together: int = 1) -> Tensor:
+        """Single rows of a tensor, their blocks checked, and those of the `together` rows that begin with each."""
         tensor, base = self._file.tensor(name), self._file.head.tensors[name].start
         row_bytes = tensor.strides[0]
-        self._file.check_each(base + places * row_bytes, row_bytes)
+        self._file.check_each(base + places * row_bytes, together * row_bytes)
         return tensor[places]
 
     def _piece(self, name: str, offsets: str, number: int) -> Tensor:

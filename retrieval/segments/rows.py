@@ -5,6 +5,7 @@ Positions are characters of the file's parsed text. A document is one ingestion 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,7 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class StoredChunk:
+class StoredChunk(NamedTuple):
     """One row's words and where they stand: all that is needed to show it, or to embed it anew."""
 
     document: int

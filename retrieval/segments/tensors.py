@@ -7,7 +7,7 @@ and the table, whatever the file's size.
 import mmap
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,7 @@ class MappedTensors:
             os.close(descriptor)
         self._body = memoryview(self._map)[HEAD_BYTES : HEAD_BYTES + table.start]
         self._verified = bytearray(len(self._table))
-        self._verified_view = np.frombuffer(self._verified, np.uint8)
+        self._verified_view = np.frombuffer(self._verified, np.bool_)
         self._tensors: dict[str, Tensor] = {}  # made once: a search asks for the same few again and again
 
     def tensor(self, name: str) -> Tensor:
@@ -152,11 +152,12 @@ class MappedTensors:
             return np.empty(place.shape, dtype)
         return np.frombuffer(self._body, dtype, count, place.start).reshape(place.shape)
 
-    def text(self, name: str, start: int, stop: int) -> str:
-        """Bytes [start, stop) of a tensor, checked, as text."""
-        base = self.head.tensors[name].start
-        self.check(base + start, base + stop)
-        return str(self._body[base + start : base + stop], "utf-8")
+    def texts(self, name: str, starts: Sequence[int], stops: Sequence[int]) -> list[str]:
+        """Each stretch of bytes [start, stop) of a tensor, checked, as text."""
+        base, body = self.head.tensors[name].start, self._body
+        for start, stop in zip(starts, stops, strict=True):
+            self.check(base + start, base + stop)
+        return [str(body[base + start : base + stop], "utf-8") for start, stop in zip(starts, stops, strict=True)]
 
     def check(self, start: int, stop: int) -> None:
         """Compare the blocks of bytes [start, stop) of the body with the table, those that never were."""
@@ -168,12 +169,21 @@ class MappedTensors:
         """`check` for many stretches of one length."""
         first = starts // BLOCK_BYTES
         last = (starts + (length - 1)) // BLOCK_BYTES
+        if length <= BLOCK_BYTES and self._all_seen(first) and self._all_seen(last):
+            return
         for step in range(int((last - first).max(initial=0)) + 1):
             blocks = np.minimum(first + step, last)
-            seen = self._verified_view[blocks]
-            if not seen.all():
-                for block in np.unique(blocks[seen == 0]).tolist():
-                    self._verify(block)
+            for block in np.unique(blocks[~self._verified_view[blocks]]).tolist():
+                self._verify(block)
+
+    def is_checked(self, name: str) -> bool:
+        """Whether every block of this tensor was compared with the table by now."""
+        place = self.head.tensors[name]
+        blocks = self._verified_view[place.start // BLOCK_BYTES : -(-place.stop // BLOCK_BYTES)]
+        return bool(np.count_nonzero(blocks) == len(blocks))
+
+    def _all_seen(self, blocks: NDArray[np.int64]) -> bool:
+        return bool(np.count_nonzero(self._verified_view[blocks]) == len(blocks))
 
     def check_tensor(self, name: str) -> Tensor:
         place = self.head.tensors[name]

@@ -30,9 +30,9 @@ class Rows:
     def total_length(self) -> int:
         return sum(map(len, self.texts))
 
-    def find(self, term: str) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+    def find(self, term: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         counts = [(row, Counter(words)[term]) for row, words in enumerate(self.texts) if term in words]
-        return np.array([row for row, _ in counts], np.uint32), np.array([count for _, count in counts], np.uint16)
+        return np.array([row for row, _ in counts], np.int64), np.array([count for _, count in counts], np.float32)
 
 
 def textbook(terms: list[str], segments: list[Rows]) -> list[list[float]]:

@@ -32,11 +32,24 @@ def use_one_thread() -> None:
 class RowFilter:
     """A bitmap of rows (bit i of byte i // 8, low bit first) in the form FAISS takes."""
 
-    __slots__ = ("_bits", "selector")
+    __slots__ = ("_bits", "parameters", "selector")
 
     def __init__(self, bits: Bits) -> None:
         self._bits = bits
         self.selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+        self.parameters = _Parameters(self.selector)
+
+
+class _Parameters(dict[int, Any]):
+    """What FAISS wants to be told besides a query, by the number of lists to visit: each made once, since that takes
+    as long as scoring thirty rows."""
+
+    def __init__(self, selector: object) -> None:
+        self._selector = selector
+
+    def __missing__(self, lists: int) -> Any:
+        made = self[lists] = faiss.SearchParametersIVF(nprobe=lists, sel=self._selector)
+        return made
 
 
 def best_rows(matrix: Matrix, query: Matrix, k: int, allowed: RowFilter | None = None) -> tuple[Rows, Matrix]:
@@ -191,6 +204,7 @@ class CodeStack:
         self._quantizer = faiss.IndexFlatIP(self._width)  # never asked: lists are chosen by the caller
         self._index = _index_of(self._quantizer, centroids, self.count, residual=residual)
         self._index.replace_invlists(self._stack, False)
+        self._unfiltered = _Parameters(None)
 
     def search(
         self, query: Matrix, count: int, lists: Rows, nearness: Matrix, allowed: RowFilter | None
@@ -200,7 +214,6 @@ class CodeStack:
         `nearness` is the query's inner product with each list's centre, zero where codes are whole vectors.
         """
         ids, scores = np.empty(count, np.int64), np.empty(count, np.float32)
-        parameters = faiss.SearchParametersIVF(nprobe=len(lists), sel=None if allowed is None else allowed.selector)
         use_one_thread()
         self._index.search_preassigned_c(
             1,
@@ -211,7 +224,7 @@ class CodeStack:
             faiss.swig_ptr(scores),
             faiss.swig_ptr(ids),
             False,
-            parameters,
+            (self._unfiltered if allowed is None else allowed.parameters)[len(lists)],
             None,
         )
         found = ids >= 0

@@ -11,6 +11,7 @@ from retrieval.index.vectors.selection import Selection
 
 ROOM_FOR_K: Final = 4  # candidates for each hit wanted, if that is more than the effort asks for
 WIDENING: Final = 4
+ROOM_UP_TO: Final = 100  # hits: no answer has more, and what is only weighed against words may be a little off
 SCORED_AT_FIRST: Final = 4  # one in so many candidates: scoring reads cold memory, half of what a search costs
 SAFE_DEVIATIONS: Final = 3.6  # measured: below, queries begin to miss rows, whatever the data and the filter
 SAFE_DEVIATIONS_TO_SCORE: Final = 4.5  # of what codes brought up, where only a part has told how far they are off
@@ -31,7 +32,7 @@ class Asked:
 
     def scored_at_first(self, again: int) -> int:
         """How many of them are scored before it is known how far guesses are off: most queries want no more."""
-        return max(self.candidates(again) // SCORED_AT_FIRST, ROOM_FOR_K * self.k)
+        return max(self.candidates(again) // SCORED_AT_FIRST, ROOM_FOR_K * min(self.k, ROOM_UP_TO))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -230,7 +230,7 @@ class VectorSide:
 
     def _score(self, query: Matrix, ids: Rows) -> Matrix:
         """Exact scores of ascending ids, pool by pool: the order that memory likes."""
-        edges = [*np.searchsorted(ids, self._starts).tolist(), len(ids)]
+        edges = [*ids.searchsorted(self._starts).tolist(), len(ids)]
         parts = []
         for pool, start, end in zip(self._pools, edges, edges[1:], strict=False):
             if start < end:
@@ -250,9 +250,9 @@ class VectorSide:
     def _best(self, found: Sequence[Scored], k: int) -> VectorHits:
         ids, scores = _joined(found)
         if len(scores) > k:
-            bar = np.partition(scores, len(scores) - k)[len(scores) - k]
-            ids, scores = ids[scores >= bar], scores[scores >= bar]
-        place = np.searchsorted(self._first_ids, ids, side="right") - 1
+            best = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
+            ids, scores = ids[best], scores[best]
+        place = self._first_ids.searchsorted(ids, side="right") - 1
         segments, rows = self._by_id[place], ids - self._first_ids[place]
         order = np.lexsort((rows, segments, -scores))[:k]
         return VectorHits(segments[order], rows[order], scores[order])
