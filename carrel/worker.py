@@ -47,7 +47,7 @@ def run_worker(settings: Settings, queues: str, concurrency: int) -> None:
             "worker",
             f"--queues={queues}",
             *(["--pool=solo"] if alone else ["--pool=prefork", f"--concurrency={count}"]),
-            "--loglevel=WARNING",
+            "--loglevel=INFO",
             "--without-gossip",
             "--without-mingle",
             "--without-heartbeat",

@@ -9,29 +9,28 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
-from ingest.children import Attempt, Reading
-from ingest.chunking.chunk import Chunk, ChunkLimits
+from ingest.chunking.chunk import Chunk
 from ingest.embedding import Embedder
 from retrieval.catalog.rows import Claim, Ingested
-from retrieval.errors import RetrievalError
 from retrieval.ids import LeaseToken, StoreId, new_lease_token, new_segment_id
 from retrieval.segments.layout import segment_name
 from retrieval.segments.rows import NewRows, StoredChunk, Vectors
 from retrieval.segments.writer import write_segment
 from workers.attempts import attempted
 from workers.leases import LeaseKeeper
+from workers.reading import Read, Reader
 from workers.resources import ClaimSize, WorkerResources
-from workers.reuse import KnownVectors, vectors_of_predecessors
+from workers.reuse import KnownVectors
 from workers.settling import Settled, give_back, publish, settle
 from workers.slates import Asked
 from workers.telling import Teller, timed
-from workers.verdicts import Fail, misbehaves, passes_by_itself, verdict_on, verdict_on_deaths
+from workers.verdicts import Fail, misbehaves, passes_by_itself, verdict_on
 
 MOST_FILES: Final = 2_048  # of one claim, however small the files
 PARTS_OF_ONE: Final = 10  # of a document that fills several calls; who is killed in a call loses what is in it
@@ -78,7 +77,8 @@ def index_waiting(
 
 
 class Task:
-    """The files that one token holds, on their way. `_read`: not wholly embedded; `_done`: to be published."""
+    """The files that one token holds, on their way. `_ahead`: being read; `_read`: not wholly embedded; `_done`: to be
+    published."""
 
     def __init__(
         self, store: StoreId, token: LeaseToken, lease: LeaseKeeper, resources: WorkerResources, size: ClaimSize
@@ -92,6 +92,7 @@ class Task:
         self._taken = 0  # files
         self._read: deque[InHand] = deque()
         self._done: list[InHand] = []
+        self._ahead: list[Claim] = []  # claimed, and not yet taken in
         self._edition: int | None = None  # of the first claim; what is embedded with another model is another task's
         self._model = ""
         self._tell = Teller(store, resources)
@@ -114,20 +115,24 @@ class Task:
     def work(self, claims: list[Claim]) -> int:
         _, error = attempted(lambda: self._see_through(claims))
         if error is not None:
-            self._put_off([*self._done, *self._read], error)
+            self._put_off([*self._done, *self._read, *(InHand(claim, ()) for claim in self._ahead)], error)
         if self._resources.stopping():
             give_back(self._store, self._token, self._resources)
         return self._taken
 
     def _see_through(self, claims: list[Claim]) -> None:
-        while claims:
-            self._taken += len(claims)
-            self._take_in(claims)
-            last = not self._goes_on(claims)
-            self._embed(rest=last)
-            claims = [] if last else self.claim(self._next_size(self._taken))
-        self._embed(rest=True)
-        self._publish()
+        """While one claim is embedded and published, the next one is read."""
+        self._ahead, reading = claims, None
+        with Reader(self._store, self._resources) as reader:
+            while claims := self._ahead:
+                self._taken += len(claims)
+                self._take_in(claims, reading.result() if reading is not None else reader.read(claims))
+                self._ahead, reading = [], None
+                if self._goes_on(claims):
+                    reading = self._claim_next(self._taken, reader)
+                self._embed(rest=reading is None)
+                if reading is None:
+                    self._publish()
 
     def _goes_on(self, claims: Sequence[Claim]) -> bool:
         if not self._size.fill or claims[0].deaths > 0 or self._resources.stopping():
@@ -137,52 +142,27 @@ class Task:
     def _next_size(self, taken: int) -> int:
         """As many files as should fill the next call, judged by those so far."""
         chunks = sum(len(one.chunks) for one in [*self._done, *self._read]) or taken
-        pending = sum(len(one.chunks) - one.embedded for one in self._read)
+        pending = sum(len(one.chunks) - one.embedded for one in self._read) % self._size.call_chunks
         files = len(self._done) + len(self._read) or taken
         wanted = (self._size.call_chunks - pending) * files // chunks + 1
         return int(min(max(wanted, self._size.files // 8, 1), MOST_FILES))
 
     # Bytes to chunks
 
-    def _take_in(self, claims: Sequence[Claim]) -> None:
-        """Parse and chunk in children; a document that fails, fails alone."""
+    def _claim_next(self, taken: int, reader: Reader) -> Future[Read] | None:
+        """The next claim, being read from now on; None where there is none. A suspect waits until nothing else is in
+        hand."""
+        self._ahead = self.claim(self._next_size(taken))
+        if not self._ahead or self._ahead[0].deaths > 0:
+            return None
+        return reader.ahead(self._ahead)
+
+    def _take_in(self, claims: Sequence[Claim], read: Read) -> None:
         self._edition, self._model = claims[0].edition, claims[0].model
-        doomed = [Settled(claim, end) for claim in claims if (end := verdict_on_deaths(claim.deaths))]
-        lost = {one.claim.file_id for one in doomed}
-        failed, before = doomed, len(self._read)
-        known = vectors_of_predecessors(
-            self._store, [claim.file_id for claim in claims], self._edition, self._resources
-        )
-        with timed() as watch, ExitStack() as stack:
-            for claim, attempt in self._attempts([one for one in claims if one.file_id not in lost], failed, stack):
-                if attempt.prepared is not None:
-                    self._read.append(InHand(claim, attempt.prepared.chunks, known.get(claim.file_id, {})))
-                elif attempt.error is not None:
-                    failed.append(Settled(claim, verdict_on(claim, attempt.error, self._resources.now())))
-        fresh = list(self._read)[before:]
-        self._tell.read([one.claim.file_id for one in fresh], sum(len(one.chunks) for one in fresh), watch)
-        self._settle(failed)
-
-    def _attempts(
-        self, claims: Sequence[Claim], failed: list[Settled], stack: ExitStack
-    ) -> Iterator[tuple[Claim, Attempt]]:
-        found: list[tuple[Claim, Reading]] = []
-        for claim in claims:
-            try:
-                path = stack.enter_context(self._resources.storage.local(claim.blob))
-            except RetrievalError as error:
-                failed.append(Settled(claim, verdict_on(claim, error, self._resources.now())))
-            else:
-                found.append((claim, Reading(path, claim.filename, _limits(claim))))
-        attempts = self._resources.children.prepare_many(self._wanted(found))
-        yield from zip((claim for claim, _ in found), attempts, strict=False)
-
-    def _wanted(self, found: Sequence[tuple[Claim, Reading]]) -> Iterator[Reading]:
-        """Ends early when the process is to end: what is not read is given back."""
-        for _, reading in found:
-            if self._resources.stopping():
-                return
-            yield reading
+        self._read += [InHand(claim, chunks, read.known.get(claim.file_id, {})) for claim, chunks in read.chunks]
+        files = [claim.file_id for claim, _ in read.chunks]
+        self._tell.read(files, sum(len(chunks) for _, chunks in read.chunks), read.watch)
+        self._settle(read.failed)
 
     # Chunks to vectors
 
@@ -309,12 +289,6 @@ def _charge(owners: Sequence[InHand], new_tokens: Sequence[int]) -> None:
         one.tokens_paid += tokens
     if paying:
         paying[0][0].calls_paid += 1
-
-
-def _limits(claim: Claim) -> ChunkLimits:
-    if claim.chunking is None:
-        return ChunkLimits()
-    return ChunkLimits("static", claim.chunking.max_tokens, claim.chunking.overlap_tokens)
 
 
 def rows_of(one: InHand) -> Iterator[StoredChunk]:

@@ -4,12 +4,11 @@ An answer is a header of numbers and short strings, the text in UTF-8, and six c
 The parent believes none of it: every span, index and count is compared with what it belongs to.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ingest.children.channel import Buffer, Frame, Header
 from ingest.children.errors import Garbled
@@ -25,8 +24,8 @@ START, END, TOKENS, PLACE, HEADING, TABLE = range(6)
 COLUMNS = 6
 MOST_SENTENCE_CHARACTERS = 2000
 MOST_TABLED_CHARACTERS = 8 << 20  # of distinct headings and table headers; together they must fit a frame's header
-
-Columns = NDArray[np.int32]
+BLOCK_KINDS = frozenset(BlockKind)
+PLACE_KINDS = tuple(PlaceKind)  # a set would ask for a hash, and what is compared with it may be anything
 
 
 class Kind(StrEnum):
@@ -158,18 +157,16 @@ def _prepared(header: Header, body: memoryview, chunking: ChunkLimits, limits: L
     if text_bytes + count * COLUMNS * INTEGER.itemsize != len(body):
         raise Garbled("the body has another length than its header says")
     text = _text(bytes(body[:text_bytes]))
-    columns = np.frombuffer(body[text_bytes:], INTEGER).reshape(COLUMNS, count)
+    rows: list[list[int]] = np.frombuffer(body[text_bytes:], INTEGER).reshape(COLUMNS, count).T.tolist()
     headings = [tuple(_strings(path)) for path in _list(header, "headings")]
     tables = _strings(_list(header, "tables"))
-    _check(columns, len(text), len(headings), len(tables), chunking, limits)
+    _check(rows, len(text), len(headings), len(tables), chunking, limits)
     chunk_title = _string(header.get("chunk_title"))
     place_kind = header.get("place_kind")
     blocks = header.get("blocks")
-    if not isinstance(blocks, dict) or not blocks.keys() <= set(BlockKind):
+    if not isinstance(blocks, dict) or not blocks.keys() <= BLOCK_KINDS:
         raise Garbled("blocks of no known kind")
-    if place_kind is not None and place_kind not in list(
-        PlaceKind
-    ):  # a set would ask for a hash, and it may be anything
+    if place_kind is not None and place_kind not in PLACE_KINDS:
         raise Garbled("places of no known kind")
     return Prepared(
         text=text,
@@ -190,26 +187,30 @@ def _prepared(header: Header, body: memoryview, chunking: ChunkLimits, limits: L
                 heading_path=headings[heading],
                 table_header=tables[table],
             )
-            for ordinal, (start, end, tokens, place, heading, table) in enumerate(columns.T.tolist())
+            for ordinal, (start, end, tokens, place, heading, table) in enumerate(rows)
         ),
         warnings=tuple(_strings(_list(header, "warnings"))),
     )
 
 
 def _check(
-    columns: Columns, characters: int, headings: int, tables: int, chunking: ChunkLimits, limits: Limits
+    rows: Sequence[Sequence[int]], characters: int, headings: int, tables: int, chunking: ChunkLimits, limits: Limits
 ) -> None:
-    start, end, tokens, place, heading, table = columns
-    sound = (
-        bool((start >= 0).all() and (start < end).all() and (end <= characters).all())
-        and all((before <= after).all() for before, after in ((start[:-1], start[1:]), (end[:-1], end[1:])))
-        and bool((tokens >= 1).all() and (tokens <= chunking.max_tokens).all() and (place >= -1).all())
-        and bool((heading >= 0).all() and (heading < headings).all() and (table >= 0).all() and (table < tables).all())
-        # Chunks of `static` overlap by half at most, so no text is repeated more than a few times.
-        and int((end.astype(np.int64) - start).sum()) <= 4 * characters + 4
-        and int(tokens.astype(np.int64).sum()) <= 4 * limits.tokens
-    )
-    if not sound:
+    start_before, end_before, covered, counted = 0, 0, 0, 0
+    for start, end, tokens, place, heading, table in rows:
+        sound = (
+            start_before <= start < end <= characters
+            and end_before <= end
+            and 1 <= tokens <= chunking.max_tokens
+            and place >= -1
+            and 0 <= heading < headings
+            and 0 <= table < tables
+        )
+        if not sound:
+            raise Garbled("chunks that cannot be")
+        start_before, end_before, covered, counted = start, end, covered + end - start, counted + tokens
+    # Chunks of `static` overlap by half at most, so no text is repeated more than a few times.
+    if covered > 4 * characters + 4 or counted > 4 * limits.tokens:
         raise Garbled("chunks that cannot be")
 
 

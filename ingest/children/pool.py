@@ -42,8 +42,8 @@ log = logging.getLogger(__name__)
 RECYCLE_AFTER_DOCUMENTS = 5_000  # starting a child costs as much as reading some 400 small documents
 RECYCLE_ABOVE_BYTES = 512 * MEBIBYTE
 NAME_CHARACTERS = 1024
-RUN_DOCUMENTS = 8  # told to a child at once; requests with the longest of names still fit the socket's buffer
-RUN_BYTES = 48 << 10
+RUN_DOCUMENTS = 24  # told to a child at once; requests with the longest of names still fit the socket's buffer
+RUN_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)

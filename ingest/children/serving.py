@@ -6,6 +6,7 @@ child, for its state is then unknown. Standard input is the socket to the parent
 
 import contextlib
 import errno
+import gc
 import mmap
 import os
 import socket
@@ -22,6 +23,8 @@ from ingest.chunking.chunk import ChunkLimits
 from ingest.errors import DocumentError, HostileDocument
 from ingest.parsing.limits import Limits, Source
 from ingest.prepared import Prepared
+
+LARGE_BYTES = 1 << 20  # of an answer
 
 Prepare = Callable[[Source, str, Limits, ChunkLimits], Prepared]
 Answered = tuple[Header, Sequence[Buffer]]
@@ -49,6 +52,9 @@ def serve(channel: Channel, limits: Limits, prepare_document: Prepare) -> None:
         channel.send(header, body)
         if header["kind"] == Kind.EXHAUSTED:
             return
+        if sum(memoryview(part).nbytes for part in body) > LARGE_BYTES:
+            del body
+            gc.collect()  # what a long one left in cycles must not stand in the way of the next
 
 
 def answer(request: Request, file: int | None, limits: Limits, prepare_document: Prepare) -> Answered:

@@ -20,7 +20,7 @@ def pack(edges: Edges, sizes: Sizes) -> list[int]:
     tokens, price = edges.tokens.tolist(), edges.price.tolist()
     earliest = _earliest_starts(edges, sizes).tolist()
     per_token = 1 / sizes.wanted
-    sections = (np.cumsum(edges.price == SECTION) * HEADING_INSIDE).tolist()
+    sections = ((edges.price == SECTION).cumsum() * HEADING_INSIDE).tolist()
     best = [-sections[0]]  # cheapest way to cut before each edge, less what sections up to it would cost inside
     previous = [0]
     for end in range(1, len(tokens)):
@@ -43,19 +43,19 @@ def _earliest_starts(edges: Edges, sizes: Sizes) -> NDArray[np.int64]:
     """For each edge as a chunk's end, the earliest edge that the chunk may start at."""
     tokens = edges.tokens
     alone = sizes.wanted * ALONE
-    sections = np.flatnonzero(edges.price == SECTION)
+    sections = (edges.price == SECTION).nonzero()[0]
     begins = tokens[sections]
-    long_enough = np.diff(begins) >= alone
+    long_enough = begins[1:] - begins[:-1] >= alone
     walls = sections[1:-1][long_enough[:-1] & long_enough[1:]]
-    wall = np.searchsorted(walls, np.arange(len(tokens)), side="left") - 1
-    latest = np.searchsorted(begins, tokens - alone, side="right") - 1  # the last section that is alone in the chunk
-    first = np.searchsorted(tokens, begins[latest] - alone, side="right")
-    earliest = np.searchsorted(tokens, tokens - sizes.usual)
+    latest = begins.searchsorted(tokens - alone, side="right") - 1  # the last section that is alone in the chunk
+    first = tokens.searchsorted(begins[latest] - alone, side="right")
+    earliest = tokens.searchsorted(tokens - sizes.usual)
     earliest = np.maximum(earliest, np.where(latest >= 0, first, 0))
     if len(walls):
+        wall = walls.searchsorted(np.arange(len(tokens)), side="left") - 1
         earliest = np.maximum(earliest, np.where(wall >= 0, walls[wall], 0))
     earliest[1:] = np.minimum(earliest[1:], np.arange(len(tokens) - 1))
-    for end in (np.flatnonzero(edges.price[:-1] == AFTER_HEADING) + 1).tolist():
+    for end in ((edges.price[:-1] == AFTER_HEADING).nonzero()[0] + 1).tolist():
         earliest[end] = min(earliest[end], _with_headings(edges, end, sizes.most))
     return earliest
 

@@ -110,6 +110,8 @@ class Claims:
                 entries.c.put_off_since,
                 entries.c.chunk_max_tokens,
                 entries.c.chunk_overlap_tokens,
+                entries.c.live_document,
+                entries.c.supersedes,
                 files.c.filename,
                 files.c.bytes,
                 files.c.blob,
@@ -166,6 +168,7 @@ class Claims:
                 model=held.model,
                 batch_id=None if row.batch_id is None else BatchId(row.batch_id),
                 put_off=_reason(row),
+                replaces=row.live_document is not None or row.supersedes is not None,
             )
             for row, number, dead in zip(taken, numbers, died, strict=True)
         ]

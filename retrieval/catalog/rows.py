@@ -206,6 +206,7 @@ class Claim:
     segment_id: SegmentId | None = None  # that holds those chunks
     batch_id: BatchId | None = None  # by which it was attached, if by one
     put_off: Reason | None = None  # when it was claimed the last time
+    replaces: bool = False  # a living document, or one of another file
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,9 @@
 """Whatever a child sends, its parent ends with a sound answer or with Garbled."""
 
 import socket
+import tempfile
+import threading
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given
@@ -127,3 +130,41 @@ def test_a_request_arrives_as_it_was_sent(name: str, most: int, strategy: str) -
         frame = Channel(ours).receive(most_body_bytes=0)
     assert frame is not None
     assert unpack_request(frame.header) == request
+
+
+@given(st.lists(st.text(max_size=300), min_size=1, max_size=24))
+def test_requests_sent_at_once_each_arrive_with_their_own_file(names: list[str]) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ExitStack() as stack:
+        sender, receiver = Channel(theirs), Channel(ours)
+        for serial, name in enumerate(names):
+            file = stack.enter_context(tempfile.TemporaryFile())
+            file.write(name.encode())
+            file.flush()
+            sender.send(pack_request(Request(serial, name, REQUEST.chunking)), file=file.fileno())
+        for serial, name in enumerate(names):
+            frame = receiver.receive(most_body_bytes=0, with_file=True)
+            assert frame is not None
+            assert frame.file is not None
+            with open(frame.file, "rb") as received:  # noqa: PTH123 - a descriptor has no path
+                received.seek(0)
+                assert received.read() == name.encode()
+            assert unpack_request(frame.header).serial == serial
+
+
+@given(st.lists(st.binary(max_size=100_000), min_size=1, max_size=6))
+def test_answers_sent_at_once_arrive_one_by_one(bodies: list[bytes]) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+
+        def answer() -> None:
+            for serial, body in enumerate(bodies):
+                Channel(theirs).send({"serial": serial}, [body[:7], body[7:]])
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        receiver = Channel(ours)
+        frames = [receiver.receive(most_body_bytes=100_000) for _ in bodies]
+        answering.join()
+    found = [(frame.header["serial"], bytes(frame.body)) for frame in frames if frame is not None]
+    assert found == list(enumerate(bodies))

@@ -1,5 +1,6 @@
 """What one task does with what waits in a store: real catalog, disk and children; an embedder that is watched."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -288,3 +289,39 @@ def test_large_files_are_left_to_the_other_lane(shop: Workshop) -> None:
     with shop.catalog.reading() as tx:
         assert tx.claims.any_waiting(store, now=shop.catalog.now())
     assert index_waiting(store, shop.resources) == 1
+
+
+def test_the_next_claim_is_read_while_one_is_embedded(shop: Workshop, caplog: pytest.LogCaptureFixture) -> None:
+    store, claimed = shop.new_store(), list[int]()
+    shop.attach(store, pages(40))
+    shop.embedder.before = lambda _: claimed.append(sum(files for event, files in told(caplog) if event == "claimed"))
+    with caplog.at_level(logging.INFO, "carrel.pipeline"):
+        assert index_waiting(store, shop.resources, ClaimSize(files=10, call_chunks=10, segment_chunks=10)) == 40
+    assert claimed[0] > 10
+    assert shop.live_rows(store) == 40
+
+
+def test_a_suspect_is_read_once_nothing_else_is_in_hand(shop: Workshop, caplog: pytest.LogCaptureFixture) -> None:
+    store, now = shop.new_store(), shop.catalog.now() - 100
+    files = [*shop.attach(store, pages(10)), *shop.attach(store, [b"small"])]
+    for death in range(2):
+        with shop.catalog.transaction() as tx:
+            dead = tx.claims.claim(
+                store,
+                most=9,
+                most_bytes=9,
+                token=new_lease_token(),
+                now=now + 2 * death,
+                lease_seconds=1,
+                largest_bytes=9,
+            )
+        assert [claim.file_id for claim in dead] == files[-1:]
+    with caplog.at_level(logging.INFO, "carrel.pipeline"):
+        assert index_waiting(store, shop.resources, ClaimSize(files=10, call_chunks=100)) == 11
+    assert shop.statuses(store, files) == [DONE] * 11
+    ten = [("claimed", 10), ("parsed", 10), ("claimed", 1), ("embedded", 10), ("published", 10)]
+    assert told(caplog) == [*ten, ("parsed", 1), ("embedded", 1), ("published", 1)]
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int]]:
+    return [(record.message, vars(record)["files"]) for record in caplog.records if record.name == "carrel.pipeline"]
