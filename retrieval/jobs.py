@@ -29,7 +29,7 @@ UPKEEP: Final = "upkeep"
 
 Queue = Literal["interactive", "bulk"]
 
-MOMENT_SECONDS: Final = 0.2
+MOMENT_SECONDS: Final = 0.04  # who attaches one file after the other must not wait longer for the second
 ONCE_MORE: Final = {"max_retries": 1, "interval_start": 0}  # the broker may have been restarted since the last ring
 QUIET_SECONDS: Final = 5  # after a failure nobody tries again for so long: the sweeper rings soon enough
 

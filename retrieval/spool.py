@@ -7,19 +7,19 @@ over. Queues need no table on the disk: whoever sends names the queue.
 
 import json
 import math
-import os
 import uuid
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
-from time import monotonic, sleep, time_ns
+from time import monotonic, time_ns
 from typing import Any, Final
 
 from kombu.exceptions import ChannelError
 from kombu.transport import filesystem, virtual
 
+from retrieval.arrivals import Arrivals
+
 SUFFIX: Final = ".msg"
-TICK_SECONDS: Final = 0.2  # many times what any file system's clock takes to move on
 ANYWAY_SECONDS: Final = 1.0
 UNFINISHED: Final = ".new"  # of a message that is being written, or whose writer died
 
@@ -63,38 +63,29 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
-    """Looks into the folder only once something came or went: an idle worker asks for its time, and no more."""
+    """Looks into the folder only once something came: an idle worker costs next to nothing."""
 
     Channel = Channel
 
     def __init__(self, client: Any, **options: Any) -> None:
         super().__init__(client, **options)  # type: ignore[no-untyped-call]
         self._folder: str = client.transport_options["data_folder_in"]
-        self._changed = 0  # when the folder last did, by its own account
-        self._known_since = 0.0
+        self._arrivals: Arrivals | None = None  # for whoever listens; most only send
 
     def drain_events(self, connection: Any, timeout: float | None = None, **_: Any) -> None:
         until = monotonic() + timeout if timeout is not None else math.inf
+        arrivals = self._arrivals = self._arrivals or Arrivals(self._folder, self.polling_interval)
         while True:
-            if _changed(self._folder) != self._changed:
-                self._changed, self._known_since = _changed(self._folder), monotonic()
+            arrivals.forget()
             with suppress(TimeoutError):
                 super().drain_events(connection, timeout=0)  # type: ignore[no-untyped-call]
                 return
-            # What came in the same tick of the file system's clock as what we saw does not show by its time.
-            if monotonic() - self._known_since < TICK_SECONDS:
-                sleep(self.polling_interval)
-            else:
-                self._wait(min(until, monotonic() + ANYWAY_SECONDS))
+            arrivals.wait(min(until, monotonic() + ANYWAY_SECONDS))
             if monotonic() >= until:
                 raise TimeoutError
 
-    def _wait(self, until: float) -> None:
-        """Until the folder changes. These few lines are most of what an idle worker costs."""
-        folder, known, interval = self._folder, self._changed, self.polling_interval
-        while _changed(folder) == known and monotonic() < until:
-            sleep(interval)
-
-
-def _changed(folder: str) -> int:
-    return os.stat(folder).st_mtime_ns  # noqa: PTH116 - a path's own costs ten times as much
+    def close_connection(self, connection: Any) -> None:
+        super().close_connection(connection)  # type: ignore[no-untyped-call]
+        if self._arrivals is not None:
+            self._arrivals.close()
+            self._arrivals = None
