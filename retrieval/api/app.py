@@ -1,24 +1,18 @@
 """create_app: routes, middleware and the error table around one process's opened parts."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager
-from typing import Final
+from contextlib import AbstractContextManager, asynccontextmanager, closing
 
 from fastapi import FastAPI
-from starlette.types import Scope
+from starlette.responses import Response
+from starlette.types import Receive, Scope
 
 from retrieval.api import errors
 from retrieval.api.dependencies import Service
 from retrieval.api.document import document_of
-from retrieval.api.middleware import Admitted, Bounded, Observed
+from retrieval.api.middleware import Front
 from retrieval.api.quick import Quick
 from retrieval.api.routes import ROUTERS
-from retrieval.ledger import REQUESTS
-
-SEARCHING: Final = 40  # searches under way at once: some may wait for a model elsewhere
-UPLOADING: Final = 40  # small uploads: they wait for the disk, and must not keep searches waiting
 
 
 def create_app(opened: Callable[[], AbstractContextManager[Service]]) -> FastAPI:
@@ -26,14 +20,8 @@ def create_app(opened: Callable[[], AbstractContextManager[Service]]) -> FastAPI
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with (
-            opened() as service,
-            ThreadPoolExecutor(SEARCHING, "search") as searching,
-            ThreadPoolExecutor(UPLOADING, "upload") as uploading,
-        ):
-            asyncio.get_running_loop().set_default_executor(searching)
-            app.state.service = service
-            app.state.uploading = uploading
+        with opened() as service, closing(Quick()) as quick:
+            app.state.service, app.state.quick = service, quick
             yield
 
     app = FastAPI(
@@ -43,30 +31,20 @@ def create_app(opened: Callable[[], AbstractContextManager[Service]]) -> FastAPI
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # asked at each request; and it tells of bodies
     )
 
-    def service_of(_: Scope) -> Service:
+    def service_of() -> Service:
         service: Service = app.state.service
         return service
 
-    def uploading() -> Executor:
-        threads: Executor = app.state.uploading
-        return threads
+    async def shorter(scope: Scope, receive: Receive, service: Service) -> tuple[Response | None, Receive]:
+        quick: Quick = app.state.quick
+        return await quick.answer(scope, receive, service)
 
-    def seen(scope: Scope, status: int, seconds: float) -> None:
-        service = service_of(scope)
-        service.metrics.request(getattr(scope.get("route"), "path", ""), scope["method"], status, seconds)
-        caller = scope["state"].get("caller")
-        if caller is not None:
-            service.ledger.add(caller.project, caller.key.id if caller.key else None, REQUESTS)
-
-    # Added innermost first.
-    app.add_middleware(Quick, service_of=service_of, uploading=uploading)
-    app.add_middleware(Bounded)
-    app.add_middleware(Admitted, service_of=service_of)
-    app.add_middleware(Observed, seen=seen)
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.middleware_stack = Front(app.build_middleware_stack(), service_of=service_of, shorter=shorter)
     app.openapi = document_of(app)  # type: ignore[method-assign]  # the framework's own way of doing it
     return app

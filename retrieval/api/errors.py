@@ -6,7 +6,7 @@ A caller's mistake is 4xx, never 409, 422 or 5xx: the SDKs retry those. What pas
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Final
@@ -139,6 +139,14 @@ def answer_of(error: Exception) -> Response:
     if not row.again:
         answer.headers["x-should-retry"] = "false"
     return answer
+
+
+def answered(act: Callable[[], Response | None]) -> Response | None:
+    """What `act` answers, or what its failure is answered with, where no framework stands around it."""
+    try:
+        return act()
+    except Exception as error:  # noqa: BLE001 - the framework does the same for ordinary routes
+        return answer_of(error)
 
 
 def http_answer(error: HTTPException, method: str, path: str) -> Response:

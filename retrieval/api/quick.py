@@ -4,25 +4,27 @@ It takes only what is plainly well formed, and calls the very functions of the o
 goes on to its route with its body unread, so that every refusal is worded in one place.
 """
 
-import asyncio
 import re
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope
 
 from retrieval.api.dependencies import Service, caller_of, permit
-from retrieval.api.errors import FORESEEN, answer_of
 from retrieval.api.multipart import WRITE_BYTES
 from retrieval.api.routes import files, search
 from retrieval.api.schemas.search import SearchRequest
+from retrieval.api.threads import Threads
 from retrieval.catalog.account_rows import Scope as KeyScope
+
+SEARCHING: Final = 40  # searches under way at once: some may wait for a model elsewhere
+UPLOADING: Final = 40  # small uploads: they wait for the disk, and must not keep searches waiting
 
 _SEARCHING: Final = re.compile(r"/v1/vector_stores/([A-Za-z0-9_-]+)/search")
 _JSON: Final = (b"content-type", b"application/json")
@@ -39,32 +41,29 @@ class _Way:
 
 
 class Quick:
-    """Innermost of the middleware: whoever comes here is admitted, and the body bounded."""
+    """Whoever comes here is admitted, and the body bounded. To be made, asked and closed in the loop's thread."""
 
-    def __init__(
-        self, app: ASGIApp, *, service_of: Callable[[Scope], Service], uploading: Callable[[], Executor]
-    ) -> None:
-        self._app = app
-        self._service_of = service_of
-        self._uploading = uploading
+    def __init__(self) -> None:
+        self._searching = Threads(SEARCHING, "search")
+        self._uploading = Threads(UPLOADING, "upload")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        way = _way(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
+    async def answer(self, scope: Scope, receive: Receive, service: Service) -> tuple[Response | None, Receive]:
+        """None where there is no shorter way, and what may then be received by the ordinary one."""
+        way = _way(scope) if scope["method"] == "POST" else None
         if way is None:
-            await self._app(scope, receive, send)
-            return
+            return None, receive
         messages, body = await _whole(receive)
         if messages[-1]["type"] == "http.request":
             scope["route"], scope["path_params"] = way.route, way.parameters
-            # Executors of the loop's kind: half the processor time of the framework's pool for calls as short as these.
-            threads = self._uploading() if way.uploads else None
-            answer = await asyncio.get_running_loop().run_in_executor(
-                threads, _answer, way, body, Request(scope), self._service_of(scope)
-            )
+            threads = self._uploading if way.uploads else self._searching
+            answer = await threads.answer(partial(way.act, body, Request(scope), service))
             if answer is not None:
-                await answer(scope, receive, send)
-                return
-        await self._app(scope, _again(messages, receive), send)
+                return answer, receive
+        return None, _again(messages, receive)
+
+    def close(self) -> None:
+        self._searching.close()
+        self._uploading.close()
 
 
 def _way(scope: Scope) -> _Way | None:
@@ -106,13 +105,6 @@ def _again(messages: list[Message], receive: Receive) -> Receive:
         return await receive() if message is None else message
 
     return receive_again
-
-
-def _answer(way: _Way, body: bytes, request: Request, service: Service) -> Response | None:
-    try:
-        return way.act(body, request, service)
-    except FORESEEN as error:
-        return answer_of(error)
 
 
 def _search(body: bytes, request: Request, service: Service) -> Response | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import httpx
 import openai
@@ -20,7 +20,9 @@ from retrieval.api.readiness import PARTS, Readiness
 from retrieval.api.service import readiness_of
 from retrieval.errors import CatalogUnavailable, StorageFull
 from retrieval.ids import StoreId
+from retrieval.search.searcher import Searcher
 from tests.support.server import KEY, READ_ONLY_KEY, Server, run_server
+from tests.support.wire import assert_is
 from workers.sweeping import Grace
 from workers.upkeep import Upkeep, UpkeepLimits
 
@@ -285,6 +287,26 @@ def test_logs_tell_what_happened_and_never_what_was_said(priced: Server) -> None
     assert embedded["file_ids"] == [file.id]
     assert embedded["tokens"] > 0
     assert embedded["cost_usd"] > 0
+
+
+@pytest.mark.parametrize("way", ["", "?trace=false"], ids=["quick", "ordinary"])
+def test_a_bug_is_told_to_the_log_and_its_id_to_the_caller(
+    server: Server, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Never:
+        raise ZeroDivisionError("of the inside")
+
+    store = server.client().vector_stores.create().id
+    monkeypatch.setattr(Searcher, "search", broken)
+    with logged() as written, server.http() as http:
+        answer = http.post(f"/v1/vector_stores/{store}/search{way}", json={"query": "tea"})
+    assert answer.status_code == 500
+    assert_is("ErrorResponse", answer.json())
+    assert answer.json()["error"]["message"].startswith("The server failed.")
+    lines = lines_of(written)
+    [request] = [line for line in lines if line["event"] == "request"]
+    assert (request["status"], request["request_id"]) == (500, answer.headers["x-request-id"])
+    assert "of the inside" in next(line for line in lines if line["event"] == "request failed")["exception"]
 
 
 def test_every_line_about_a_batch_names_it_from_the_request_to_what_is_found(server: Server) -> None:
