@@ -24,6 +24,7 @@ from ingest.errors import DocumentError, HostileDocument
 from ingest.parsing.limits import Limits, Source
 from ingest.prepared import Prepared
 
+SMALL_BYTES = 1 << 16  # of a file
 LARGE_BYTES = 1 << 20  # of an answer
 
 Prepare = Callable[[Source, str, Limits, ChunkLimits], Prepared]
@@ -88,13 +89,14 @@ def _for_want_of_memory(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def opened(file: int | None) -> Iterator[Source]:
-    """The file mapped: its pages can be dropped and read again, where a copy would count twice."""
+    """The file mapped: its pages can be dropped and read again, where a copy would count twice. A small one is read."""
     if file is None:
         yield b""
         return
     try:
-        if os.fstat(file).st_size == 0:
-            yield b""
+        size = os.fstat(file).st_size
+        if size <= SMALL_BYTES:
+            yield os.pread(file, size, 0)
             return
         mapped = mmap.mmap(file, 0, access=mmap.ACCESS_READ)
         try:

@@ -124,7 +124,7 @@ class Claims:
         )
         if largest_bytes is not None:
             free = free.where(files.c.bytes <= largest_bytes)
-        taken = travelling(list(self._connection.execute(free)), most_bytes)
+        taken = travelling(self._connection.execute(free).all(), most_bytes)
         if not taken:
             return []
         numbers = range(held.next_document, held.next_document + len(taken))

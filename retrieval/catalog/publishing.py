@@ -22,7 +22,19 @@ from retrieval.ids import SegmentId, StoreId
 # Built once: building a statement costs more than executing it.
 _SEGMENT = select(segments.c.id).where(segments.c.id == bindparam("which"))
 _HELD = (
-    select(entries, files.c.filename)
+    select(
+        entries.c.serial,
+        entries.c.project_id,
+        entries.c.file_id,
+        entries.c.document,
+        entries.c.lease_token,
+        entries.c.attributes,
+        entries.c.usage_bytes,
+        entries.c.supersedes,
+        entries.c.chunk_max_tokens,
+        entries.c.chunk_overlap_tokens,
+        files.c.filename,
+    )
     .join_from(entries, files, entries.c.file_id == files.c.id)
     .where(entries.c.lease_token.in_(bindparam("tokens", expanding=True)), entries.c.store_id == bindparam("whose"))
     .where(entries.c.status == FileStatus.IN_PROGRESS.value)
@@ -101,7 +113,7 @@ def _current(connection: Connection, store: StoreId, ingested: Sequence[Ingested
     by_number = {one.document: one for one in ingested}
     tokens = sorted({one.token for one in ingested})
     found = []
-    for entry in connection.execute(_HELD, {"tokens": tokens, "whose": store}):
+    for entry in connection.execute(_HELD, {"tokens": tokens, "whose": store}).all():
         one = by_number.get(entry.document)
         if one is not None and (one.file_id, one.token) == (entry.file_id, entry.lease_token):
             found.append((entry, one))
