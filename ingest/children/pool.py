@@ -43,7 +43,9 @@ RECYCLE_AFTER_DOCUMENTS = 5_000  # starting a child costs as much as reading som
 RECYCLE_ABOVE_BYTES = 512 * MEBIBYTE
 NAME_CHARACTERS = 1024
 RUN_DOCUMENTS = 24  # told to a child at once; requests with the longest of names still fit the socket's buffer
-RUN_BYTES = 64 << 10
+RUN_BYTES = 128 << 10
+AHEAD_BYTES = 4 << 20  # of runs that are told or finished, and not yet taken
+DOCUMENT_BYTES = 2 << 10  # that each document counts beside its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +135,21 @@ class ChildPool:
     def prepare_many(self, readings: Iterable[Reading]) -> Iterator[Attempt]:
         """In the order given, as many at once as there are children; a document that fails, fails alone."""
         with ThreadPoolExecutor(self._size, thread_name_prefix="children-asker") as askers:
-            pending: deque[Future[list[Attempt]]] = deque()
+            pending: deque[tuple[Future[list[Attempt]], int]] = deque()
+            ahead = 0  # bytes of them
             try:
-                for run in _runs(readings):
-                    pending.append(askers.submit(self._attempt_all, run))
-                    if len(pending) > 2 * self._size:  # bounds what is finished and not yet taken
-                        yield from pending.popleft().result()
+                for run, size in _runs(readings):
+                    pending.append((askers.submit(self._attempt_all, run), size))
+                    ahead += size
+                    # Bounds what is finished and not yet taken, without letting all wait for one child that starts.
+                    while len(pending) > 2 * self._size and ahead > AHEAD_BYTES:
+                        first, of_first = pending.popleft()
+                        ahead -= of_first
+                        yield from first.result()
                 while pending:
-                    yield from pending.popleft().result()
+                    yield from pending.popleft()[0].result()
             finally:
-                for future in pending:
+                for future, _ in pending:
                     future.cancel()
 
     def attempt(self, reading: Reading) -> Attempt:
@@ -278,18 +285,19 @@ class ChildPool:
             child.end()
 
 
-def _runs(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
-    """Small documents a few together, in order; larger ones alone, so that all children have something to do."""
+def _runs(readings: Iterable[Reading]) -> Iterator[tuple[list[Reading], int]]:
+    """Small documents a few together, in order; larger ones alone, so that all children have something to do. With the
+    bytes of each run."""
     run, total = list[Reading](), 0
     for reading in readings:
-        size = _size(reading.content)
+        size = _size(reading.content) + DOCUMENT_BYTES
         if run and (len(run) == RUN_DOCUMENTS or total + size > RUN_BYTES):
-            yield run
+            yield run, total
             run, total = [], 0
         run.append(reading)
         total += size
     if run:
-        yield run
+        yield run, total
 
 
 def _size(content: Path | bytes) -> int:

@@ -30,6 +30,25 @@ from retrieval.ids import BatchId, FileId, LeaseToken, ProjectId, SegmentId, Sto
 
 # A literal, not a parameter: only so does every planner see that the index of waiting files serves.
 _IN_PROGRESS = entries.c.status == literal_column(f"'{FileStatus.IN_PROGRESS.value}'")
+_WANTED: tuple[ColumnElement[Any], ...] = (
+    entries.c.serial,
+    entries.c.file_id,
+    entries.c.attempt,
+    entries.c.deaths,
+    entries.c.lease_token,
+    entries.c.batch_id,
+    entries.c.put_off_for,
+    entries.c.put_off_message,
+    entries.c.put_off_since,
+    entries.c.chunk_max_tokens,
+    entries.c.chunk_overlap_tokens,
+    entries.c.live_document,
+    entries.c.supersedes,
+    files.c.filename,
+    files.c.bytes,
+    files.c.blob,
+    files.c.media_type,
+)
 _FREE = {"lease_token": None, "document": None}
 SUSPECTS_TOGETHER = 16
 LONGEST_HOLD_SECONDS = 900  # no lease and no pause is longer: what lies beyond was written by a clock gone wrong
@@ -98,25 +117,7 @@ class Claims:
         if edition not in {None, held.edition}:
             return []
         free = (
-            select(
-                entries.c.serial,
-                entries.c.file_id,
-                entries.c.attempt,
-                entries.c.deaths,
-                entries.c.lease_token,
-                entries.c.batch_id,
-                entries.c.put_off_for,
-                entries.c.put_off_message,
-                entries.c.put_off_since,
-                entries.c.chunk_max_tokens,
-                entries.c.chunk_overlap_tokens,
-                entries.c.live_document,
-                entries.c.supersedes,
-                files.c.filename,
-                files.c.bytes,
-                files.c.blob,
-                files.c.media_type,
-            )
+            select(*_WANTED)
             .join_from(entries, files, entries.c.file_id == files.c.id)
             .where(entries.c.store_id == store, _IN_PROGRESS, _due(now))
             .order_by(entries.c.bulk, entries.c.serial)

@@ -8,7 +8,7 @@ sweep, and publishing the same again answers what is true.
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, insert, select, update
 
 from retrieval.catalog.manifest import insert_segment
 from retrieval.catalog.rows import FileStatus, Ingested, Publication, SegmentRow, StoreStatus
@@ -21,20 +21,21 @@ from retrieval.ids import SegmentId, StoreId
 
 # Built once: building a statement costs more than executing it.
 _SEGMENT = select(segments.c.id).where(segments.c.id == bindparam("which"))
+_NEEDED: tuple[ColumnElement[Any], ...] = (
+    entries.c.serial,
+    entries.c.project_id,
+    entries.c.file_id,
+    entries.c.document,
+    entries.c.lease_token,
+    entries.c.attributes,
+    entries.c.usage_bytes,
+    entries.c.supersedes,
+    entries.c.chunk_max_tokens,
+    entries.c.chunk_overlap_tokens,
+    files.c.filename,
+)
 _HELD = (
-    select(
-        entries.c.serial,
-        entries.c.project_id,
-        entries.c.file_id,
-        entries.c.document,
-        entries.c.lease_token,
-        entries.c.attributes,
-        entries.c.usage_bytes,
-        entries.c.supersedes,
-        entries.c.chunk_max_tokens,
-        entries.c.chunk_overlap_tokens,
-        files.c.filename,
-    )
+    select(*_NEEDED)
     .join_from(entries, files, entries.c.file_id == files.c.id)
     .where(entries.c.lease_token.in_(bindparam("tokens", expanding=True)), entries.c.store_id == bindparam("whose"))
     .where(entries.c.status == FileStatus.IN_PROGRESS.value)
