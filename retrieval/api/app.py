@@ -42,7 +42,7 @@ def create_app(opened: Callable[[], AbstractContextManager[Service]]) -> FastAPI
         quick: Quick = app.state.quick
         return await quick.answer(scope, receive, service)
 
-    errors.install(app)
+    errors.install(app, ROUTERS)
     for router in ROUTERS:
         app.include_router(router)
     app.middleware_stack = Front(app.build_middleware_stack(), service_of=service_of, shorter=shorter)

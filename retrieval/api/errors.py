@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -82,6 +83,12 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
     ModelMissing: Row(503, SERVER_ERROR, None, 60),
 }
 FORESEEN: Final = tuple(TABLE)
+# Why a body could not be read: what Python's reader of JSON raised, the narrowest first.
+_UNREADABLE: Final[Mapping[type[Exception], str]] = {
+    UnicodeDecodeError: "The request body is not valid JSON: it is not UTF-8.",
+    RecursionError: "The request body's arrays or objects are nested too deeply.",
+    ValueError: "The request body has a number of too many digits.",
+}
 UNFORESEEN: Final = Row(500, SERVER_ERROR, "The server failed. Tell the operator; see the server's log.")
 
 
@@ -149,24 +156,31 @@ def answered(act: Callable[[], Response | None]) -> Response | None:
         return answer_of(error)
 
 
-def http_answer(error: HTTPException, method: str, path: str) -> Response:
-    """What the framework itself refuses: unknown routes, wrong methods, bad multipart bodies."""
+def http_answer(error: HTTPException, method: str, path: str, allowed: Sequence[str]) -> Response:
+    """What the framework itself refuses: unknown routes, wrong methods, bodies that it cannot read.
+
+    `allowed`: the methods that the path has; the framework names those of one of its routes.
+    """
     if error.status_code == 404:
         return error_answer(404, f"Unknown request URL: {method} {path}. Please check the URL for typos.")
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow")
-        instead = f" Use {allowed}." if allowed else ""
+        instead = f" Use {' or '.join(allowed)}." if allowed else ""
         answer = error_answer(405, f"Not allowed to {method} on {path}.{instead}", code="method_not_supported")
-        if allowed:
-            answer.headers["allow"] = allowed
+        answer.headers["allow"] = ", ".join(allowed)
         return answer
     status = 400 if error.status_code in {409, 422} else error.status_code
-    if isinstance(error.__cause__, UnicodeDecodeError):
-        return error_answer(status, "The request body is not valid JSON: it is not UTF-8.")
+    why = next((why for kind, why in _UNREADABLE.items() if isinstance(error.__cause__, kind)), None)
+    if why is not None:
+        return error_answer(status, why)
     return error_answer(status, str(error.detail), INVALID_REQUEST if status < 500 else SERVER_ERROR)
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+
+    def methods_of(path: str) -> list[str]:
+        return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> Response:
         body = getattr(request.scope.get("route"), "body_field", None)
@@ -175,7 +189,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _refused(request: Request, error: HTTPException) -> Response:
-        return http_answer(error, request.method, request.url.path)
+        path = request.url.path
+        return http_answer(error, request.method, path, methods_of(path) if error.status_code == 405 else ())
 
     for kind in TABLE:
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
+from urllib.parse import unquote
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import DEFAULT_MAX_HEADER_SIZE, MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
@@ -107,6 +108,8 @@ class _Reader:
         if self._part.name == self._file_field:
             if self.file is not None:
                 raise InvalidInput(f"The form has more than one part '{self._file_field}'.", param=self._file_field)
+            if "filename" not in names and "filename*" in names:  # as old releases of urllib3 send what is not ASCII
+                names["filename"] = _extended(names["filename*"])
             if "filename" not in names:
                 raise InvalidInput(
                     f"'{self._file_field}' must be a file: give its part a filename.",
@@ -213,7 +216,15 @@ def _well_formed() -> Iterator[None]:
     try:
         yield
     except FormParserError as error:
-        raise InvalidInput("The multipart body is not well formed.") from error
+        raise InvalidInput(f"The multipart body is not well formed: {_reason(error)}.") from error
+
+
+def _reason(error: FormParserError) -> str:
+    """The parser's sentence as a part of ours."""
+    said = str(error)
+    if said.startswith("Maximum header size"):
+        return f"a part has a header of more than {DEFAULT_MAX_HEADER_SIZE} bytes, its file name included"
+    return said[:1].lower() + said[1:].rstrip(".")
 
 
 def _parameters(disposition: str) -> dict[str, str]:
@@ -224,3 +235,9 @@ def _parameters(disposition: str) -> dict[str, str]:
         value = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else bare
         found[name.lower()] = _ESCAPED.sub(lambda code: chr(int(code.group(1), 16)), value)
     return found
+
+
+def _extended(value: str) -> str:
+    """The text of RFC 5987: a character set, a language, percent-coded bytes."""
+    *charset, coded = value.split("'", 2)
+    return unquote(coded, "latin-1" if charset and charset[0].lower() == "iso-8859-1" else "utf-8", "replace")

@@ -257,7 +257,12 @@ def test_a_flood_of_ranges(impatient: Server) -> None:
         for one in ("bytes=65536-", "bytes=99999999-", "bytes=-0"):
             none = http.get(path, headers={"range": one})
             assert (none.status_code, none.headers["content-range"]) == (416, "bytes */65536"), one
+            assert_is("ErrorResponse", none.json())
         part = http.get(path, headers={"range": "bytes=1-99999999"})
         assert (part.status_code, part.content) == (206, content[1:])
+        same = http.get(path, headers={"range": "bytes=1-", "if-range": part.headers["etag"]})
+        assert (same.status_code, same.content) == (206, content[1:])
+        other = http.get(path, headers={"range": "bytes=1-", "if-range": '"of something else"'})
+        assert (other.status_code, other.content) == (200, content)
     forget(impatient, file)
     client.close()

@@ -276,6 +276,29 @@ def test_what_is_no_json_is_refused(place: Place, body: bytes) -> None:
         assert_is("ErrorResponse", answer.json())
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"metadata": ' + b"[" * 20_000 + b"]" * 20_000 + b"}", "arrays or objects are nested too deeply"),
+        (b'{"max_num_results": ' + b"9" * 5_000 + b"}", "number of too many digits"),
+    ],
+)
+def test_json_that_cannot_be_read_is_told_why(place: Place, body: bytes, told: str) -> None:
+    for path in (STORES, SEARCH, BATCHES):
+        headers = {"content-type": "application/json"}
+        answer = place.http.post(path.format(store=place.store), content=body, headers=headers)
+        assert told in refused(answer, 400, None, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"), [("/v1/files", ["GET", "POST"]), (STORE, ["DELETE", "GET", "POST"]), (SEARCH, ["POST"])]
+)
+def test_a_wrong_method_is_told_every_right_one(place: Place, path: str, methods: list[str]) -> None:
+    answer = place.http.put(path.format(store=place.store))
+    assert refused(answer, 405, "method_not_supported", None).endswith(f"Use {' or '.join(methods)}.")
+    assert answer.headers["allow"].split(", ") == methods
+
+
 @pytest.mark.parametrize("body", [b'"\xff"', '{"name": "Bücher"}'.encode("latin-1")])
 def test_json_in_another_encoding_is_told_so(place: Place, body: bytes) -> None:
     for path in (STORES, SEARCH, BATCHES):

@@ -91,6 +91,6 @@ def _what_is_wrong(status: int, headers: set[str], body: bytes) -> str | None:
         return f"answered {status}"
     if "x-request-id" not in headers:
         return "an answer without x-request-id"
-    if status >= 400 and b'"error"' not in body and status != 416:
+    if status >= 400 and b'"error"' not in body:
         return f"{status} without the envelope"
     return None

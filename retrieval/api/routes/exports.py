@@ -1,13 +1,13 @@
 """Exports: hold a store as it is now, download its archive in ranges, let go."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from retrieval.api.answers import json_answer
 from retrieval.api.dependencies import Reader, ResourcesDep
-from retrieval.api.ranges import asked_range
+from retrieval.api.ranges import download
 from retrieval.api.schemas.moving import ExportDeleted, ExportObject
 from retrieval.archive.exporting import begin_export, pieces, read_export, release, renewer
 from retrieval.catalog.moving_rows import HoldRow
@@ -42,19 +42,14 @@ def get_export_content(
 ) -> Response:
     """The archive, or a range of it: the same bytes every time, so that a broken download goes on where it was."""
     hold = read_export(resources.catalog, caller.project, StoreId(vector_store_id), HoldId(export_id))
-    part = asked_range(request.headers.get("range"), hold.bytes)
-    headers = {"accept-ranges": "bytes", "etag": f'"{hold.etag}"', "x-content-type-options": "nosniff"}
-    if part is None:
-        return Response(status_code=416, headers={**headers, "content-range": f"bytes */{hold.bytes}"})
-    start, stop = part
-    headers["content-length"] = str(stop - start)
-    whole = (start, stop) == (0, hold.bytes)
-    if not whole:
-        headers["content-range"] = f"bytes {start}-{stop - 1}/{hold.bytes}"
-    return StreamingResponse(
-        _sent(resources, hold, start, stop), 200 if whole else 206, headers, media_type="application/x-tar"
+    return download(
+        request,
+        hold.bytes,
+        hold.etag,
+        lambda start, stop: _sent(resources, hold, start, stop),
+        media_type="application/x-tar",
     )
 
 
-def _sent(resources: Resources, hold: HoldRow, start: int, stop: int) -> Iterator[bytes]:
-    return pieces(resources.storage, hold, start, stop, renew=renewer(resources.catalog, hold))
+def _sent(resources: Resources, hold: HoldRow, start: int, stop: int) -> Generator[bytes, None, None]:
+    yield from pieces(resources.storage, hold, start, stop, renew=renewer(resources.catalog, hold))

@@ -1,15 +1,13 @@
 """Files: upload as a stream, list, show, delete, download."""
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import ExitStack
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Send
-from starlette.types import Scope as AsgiScope
+from starlette.responses import Response
 
 from retrieval.api.accounting import uploaded
 from retrieval.api.answers import json_answer
@@ -19,7 +17,7 @@ from retrieval.api.middleware import FORM_ROOM, LARGEST_FILE
 from retrieval.api.multipart import FilePart, Form, form_of, read_form
 from retrieval.api.once import Answer, Done, Wanted, once, wanted
 from retrieval.api.paging import envelope
-from retrieval.api.ranges import asked_range
+from retrieval.api.ranges import download
 from retrieval.api.schemas.files import (
     BATCH_BYTES,
     BATCH_SECONDS,
@@ -183,31 +181,7 @@ def get_file_content(file_id: str, request: Request, caller: Reader, resources: 
 
 
 def file_answer(row: FileRow, request: Request, storage: Storage) -> Response:
-    """The exact bytes, or the one range asked for."""
-    part = asked_range(request.headers.get("range"), row.bytes)
-    headers = {"accept-ranges": "bytes", "etag": f'"{row.sha256}"', "x-content-type-options": "nosniff"}
-    if part is None:
-        return Response(status_code=416, headers={**headers, "content-range": f"bytes */{row.bytes}"})
-    start, stop = part
-    headers["content-length"] = str(stop - start)
-    whole = (start, stop) == (0, row.bytes)
-    if not whole:
-        headers["content-range"] = f"bytes {start}-{stop - 1}/{row.bytes}"
-    return Pieces(_pieces(storage, row.blob, start, stop), 200 if whole else 206, headers)
-
-
-class Pieces(StreamingResponse):
-    """Closes what it reads from, also when the client goes away: the framework leaves that to chance."""
-
-    def __init__(self, pieces: Generator[bytes, None, None], status: int, headers: Mapping[str, str]) -> None:
-        super().__init__(pieces, status, headers, media_type="application/octet-stream")
-        self._pieces = pieces
-
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._pieces.close()
+    return download(request, row.bytes, row.sha256, lambda start, stop: _pieces(storage, row.blob, start, stop))
 
 
 def _pieces(storage: Storage, blob: str, start: int, stop: int) -> Generator[bytes, None, None]:

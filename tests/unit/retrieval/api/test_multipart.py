@@ -69,3 +69,23 @@ def test_nothing_is_written_once_a_client_that_went_away_was_told_of() -> None:
         read(FORM, sink, gone_after=40)
     assert bytes(sink.content) == CONTENT[: len(sink.content)]
     assert sink.writes == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("filename*=UTF-8''%E2%82%AC%20rates.txt", "€ rates.txt"),
+        ("filename*=utf-8'en'na%C3%AFve.txt", "naïve.txt"),
+        ("filename*=iso-8859-1''na%EFve.txt", "naïve.txt"),
+        ("filename=\"plain.txt\"; filename*=UTF-8''other.txt", "plain.txt"),
+    ],
+)
+def test_names_as_older_clients_write_them(said: str, name: str) -> None:
+    form = read(FORM.replace(b'filename="a.bin"', said.encode()), Sink())
+    assert form.file is not None
+    assert form.file.filename == name
+
+
+def test_a_name_without_end_is_told_as_what_it_is() -> None:
+    with pytest.raises(InvalidInput, match=r"a header of more than 4224 bytes, its file name included"):
+        read(FORM.replace(b"a.bin", b"a" * 5_000), Sink())
