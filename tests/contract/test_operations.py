@@ -206,6 +206,8 @@ def test_usage_is_told_by_day_kind_and_key_to_keys_that_may_know(priced: Server)
     with priced.http(key) as http:
         told = http.get("/v1/usage").json()
         other_days = http.get("/v1/usage", params={"start_time": 0, "end_time": 86_400}).json()
+        first_day = http.get("/v1/usage", params={"end_time": 0}).json()
+        beyond = http.get("/v1/usage", params={"end_time": 10**20})
         refused = http.get("/v1/usage", params={"start_time": 86_400 * 3, "end_time": 86_400})
     assert told["bytes_stored"] == 13
     assert told["limits"] == {"bytes_stored": 10**6}

@@ -12,6 +12,7 @@ from retrieval.ledger import DAY_SECONDS
 router = APIRouter(prefix="/v1/usage", tags=["extensions"])
 
 LONGEST_DAYS: Final = 366
+LAST_SECOND: Final = 253_402_300_799  # of the year 9999
 
 
 class UsageEntry(BaseModel):
@@ -40,14 +41,14 @@ def get_usage(
     caller: Admin,
     service: ServiceDep,
     start_time: Annotated[int | None, Query(ge=0, description="Unix seconds; its whole day is meant.")] = None,
-    end_time: Annotated[int | None, Query(ge=0, description="Unix seconds, inclusive.")] = None,
+    end_time: Annotated[int | None, Query(ge=0, le=LAST_SECOND, description="Unix seconds, inclusive.")] = None,
 ) -> UsagePage:
     """Of the key's own project, the last 30 days unless said otherwise; behind by a few seconds."""
     catalog = service.resources.catalog
     now = catalog.now()
     last = (now if end_time is None else end_time) // DAY_SECONDS
-    first = last - 29 if start_time is None else start_time // DAY_SECONDS
-    if not 0 <= last - first < LONGEST_DAYS or last >= 2**40:
+    first = max(0, last - 29) if start_time is None else start_time // DAY_SECONDS
+    if not 0 <= last - first < LONGEST_DAYS:
         raise InvalidInput(
             f"'start_time' must not be after 'end_time', nor more than {LONGEST_DAYS} days before it.",
             param="start_time",
