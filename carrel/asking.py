@@ -8,10 +8,12 @@ from typing import Annotated, Concatenate
 
 import typer
 
+from carrel.exits import Exit
+from carrel.failing import ServerError
 from carrel.naming import store_id
 from carrel.options import JsonOption, KeyOption, UrlOption, connect
 from carrel.output import Columns, Output
-from carrel.remote import Remote
+from carrel.remote import Json, Remote
 
 StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="Name or id of the store.")]
 
@@ -34,8 +36,19 @@ class Asking:
         self.output.listing(self.remote.pages(path, most=most, **parameters), columns, right=right)
 
     def remove(self, paths: Sequence[str]) -> None:
-        gone = [self.remote.delete(path) for path in paths]
-        self.output.done({"object": "list", "data": gone}, f"Removed {', '.join(one['id'] for one in gone)}.")
+        """All of them; what is not there is told at the end, and keeps nothing else."""
+        gone, absent = list[Json](), list[ServerError]()
+        for path in paths:
+            try:
+                gone.append(self.remote.delete(path))
+            except ServerError as error:
+                if error.exit_code is not Exit.NOT_FOUND:
+                    raise
+                absent.append(error)
+        if gone or not absent:
+            self.output.done({"object": "list", "data": gone}, f"Removed {', '.join(one['id'] for one in gone)}.")
+        if absent:
+            raise absent[0]
 
 
 Command = Callable[Concatenate[Asking, ...], None]

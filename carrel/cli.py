@@ -6,9 +6,10 @@ word is said (`carrel.words`). Commands that ask a server are handed an `Asking`
 an exit code. docs/cli.md lists every command, held by a test.
 """
 
+import errno
 import os
 import sys
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 import typer
 
@@ -18,7 +19,7 @@ from carrel.failing import ServerError
 from carrel.version import version
 from carrel.words import Word, Words
 from configs.errors import SettingsError
-from retrieval.errors import CatalogError
+from retrieval.errors import CatalogError, StorageError
 
 
 class Carrel(Words):
@@ -67,6 +68,8 @@ class Carrel(Words):
     }
 
 
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 app = typer.Typer(cls=Carrel, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 
 
@@ -100,6 +103,19 @@ def main() -> None:
         trouble = ServerError(f"The catalog cannot be used: {error}", exit_code=Exit.UNAVAILABLE, code="catalog")
         output.fail(trouble, as_json=as_json)
         sys.exit(Exit.UNAVAILABLE)
+    except StorageError as error:
+        trouble = ServerError(f"The storage cannot be used: {error}", exit_code=Exit.UNAVAILABLE, code="storage")
+        output.fail(trouble, as_json=as_json)
+        sys.exit(Exit.UNAVAILABLE)
     except BrokenPipeError:  # whoever read our lines has seen enough; the flush at exit must not complain either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.DONE)
+    except OSError as error:
+        if error.errno in _FULL:
+            trouble = ServerError(f"This machine: {error.strerror}.", exit_code=Exit.UNAVAILABLE, code="disk_full")
+        elif error.filename is not None:
+            trouble = ServerError(f"{error.filename}: {error.strerror}.", exit_code=Exit.NOT_FOUND, code="no_such_path")
+        else:
+            raise
+        output.fail(trouble, as_json=as_json)
+        sys.exit(trouble.exit_code)

@@ -90,12 +90,13 @@ def get(
             for piece in pieces:
                 sys.stdout.buffer.write(piece)
             return
-        try:
-            with into.open("wb") as target:
-                for piece in pieces:
-                    target.write(piece)
-        except OSError as error:
-            raise ServerError(f"{into} cannot be written: {error.strerror}.", exit_code=Exit.NOT_FOUND) from error
+        whole = into.is_file() or not into.exists()  # a pipe or a terminal is written to as it is
+        partial = into.with_name(f"{into.name}.part") if whole else into
+        with partial.open("wb") as target:
+            for piece in pieces:
+                target.write(piece)
+        if whole:
+            partial.replace(into)
 
 
 @app.command()

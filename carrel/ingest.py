@@ -15,13 +15,13 @@ from carrel.exits import Exit
 from carrel.failing import ServerError
 from carrel.following import counts, sentence, span
 from carrel.ledger import Ledger
-from carrel.loading import HASH, PATH, PATIENCE_SECONDS, Loader, Report, Watch
+from carrel.loading import HASH, PATH, PATIENCE_SECONDS, Failure, Loader, Report, Watch
 from carrel.naming import no_store, store_named
 from carrel.options import JsonOption, KeyOption, UrlOption, connect
 from carrel.output import Output, size
 from carrel.remote import Json, Remote
 from carrel.search import typed
-from carrel.walking import Found, Wanted, walk
+from carrel.walking import Found, Wanted, name_of, walk
 
 FAILURES_SHOWN: Final = 50
 
@@ -43,7 +43,9 @@ def ingest(
         Path, typer.Option(help="Folder below which the attribute `path` begins; the current one.", show_default=False)
     ] = Path(),
     chunk_tokens: Annotated[int | None, typer.Option(help="Static chunks of at most so many tokens.")] = None,
-    chunk_overlap: Annotated[int, typer.Option(help="Tokens that two static chunks share.")] = 0,
+    chunk_overlap: Annotated[
+        int | None, typer.Option(help="Tokens that two static chunks share; beside --chunk-tokens.")
+    ] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", "-j", min=1, max=32, help="Uploads at once.")] = 4,
     retry: Annotated[bool, typer.Option("--retry", help="Try again what failed before.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files that are meant.")] = False,
@@ -53,26 +55,21 @@ def ingest(
 ) -> None:
     """Bring files and folders into a store: whatever is new there or has changed since."""
     output = Output(as_json=as_json)
+    if chunk_overlap is not None and chunk_tokens is None:
+        raise ServerError("--chunk-overlap goes with --chunk-tokens: how large are the chunks?", exit_code=Exit.USAGE)
     for path in paths:
         if not path.exists():
             raise ServerError(f"There is no file or folder {path}.", exit_code=Exit.NOT_FOUND, code="no_such_path")
     wanted = Wanted(base.resolve(), include or (), exclude or (), hidden=hidden, ignore_files=not no_ignore)
     attributes = _attributes(attribute or ())
     with output.status("Looking for files"):
-        try:
-            files = list(walk(paths, wanted))
-        except ValueError as error:
-            raise ServerError(f"A pattern is not as in .gitignore: {error}", exit_code=Exit.USAGE) from error
+        files, closed = _meant(paths, wanted)
     if dry_run:
-        output.listing(
-            [{"path": one.name, "bytes": one.bytes} for one in files],
-            {"path": "path", "size": "bytes"},
-            right=("size",),
-        )
+        _list(output, files, closed)
         return
     chunking: Json | None = None
     if chunk_tokens is not None:
-        numbers = {"max_chunk_size_tokens": chunk_tokens, "chunk_overlap_tokens": chunk_overlap}
+        numbers = {"max_chunk_size_tokens": chunk_tokens, "chunk_overlap_tokens": chunk_overlap or 0}
         chunking = {"type": "static", "static": numbers}
     begun = time.monotonic()
     with connect(url, key, patience_seconds=PATIENCE_SECONDS) as remote:
@@ -102,8 +99,33 @@ def ingest(
                     "Interrupted. The server goes on with what is attached; repeat the command to go on here."
                 )
                 raise typer.Exit(Exit.INTERRUPTED) from None
+    for one in closed:
+        report.fail(one.path, one.code, one.message)
     _tell(output, report, store, len(files), time.monotonic() - begun)
     if report.failures:
+        raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _meant(paths: Sequence[Path], wanted: Wanted) -> tuple[list[Found], list[Failure]]:
+    """The files, and the folders that cannot be looked into."""
+    closed: list[Failure] = []
+
+    def pass_over(folder: Path, error: OSError) -> None:
+        name = name_of(folder, wanted.base)
+        closed.append(Failure(name, "unreadable", f"The folder cannot be read: {error.strerror}."))
+
+    try:
+        return list(walk(paths, wanted, pass_over)), closed
+    except ValueError as error:
+        raise ServerError(f"A pattern is not as in .gitignore: {error}", exit_code=Exit.USAGE) from error
+
+
+def _list(output: Output, files: Sequence[Found], closed: Sequence[Failure]) -> None:
+    found = [{"path": one.name, "bytes": one.bytes} for one in files]
+    output.listing(found, {"path": "path", "size": "bytes"}, right=("size",))
+    for one in closed:
+        output.remark(f"{one.path}: {one.message}", "yellow")
+    if closed:
         raise typer.Exit(Exit.INCOMPLETE)
 
 
@@ -175,7 +197,7 @@ def _tell(output: Output, report: Report, store: str, files: int, seconds: float
     if report.failures:
         output.remark("")
     for failure in report.failures[:FAILURES_SHOWN]:
-        output.err.print(Text.assemble(("failed ", "red"), failure.path, ": ", failure.message), soft_wrap=True)
+        output.say(Text.assemble(("failed ", "red"), failure.path, ": ", failure.message), beside=True)
     if len(report.failures) > FAILURES_SHOWN:
         rest: Mapping[str, int] = Counter(one.code for one in report.failures[FAILURES_SHOWN:])
         told = ", ".join(f"{count} {code}" for code, count in rest.items())

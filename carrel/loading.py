@@ -76,6 +76,7 @@ class Ready:
     found: Found
     sha256: str
     file_id: str
+    sent: bool  # in this run
 
 
 class Interrupted(Exception):
@@ -115,6 +116,7 @@ class Loader:
         self._names: dict[str, str] = {}  # by file id: the path of what was attached in this run
         self._replaced: dict[str, tuple[str, ...]] = {}  # by a file's id: those that it takes the place of
         self._pending: dict[str, str] = {}  # by file id: the path of what an earlier run attached, and is not done
+        self._counted: dict[str, Became] = {}  # as what those are counted until they fail
         self._waiting: list[Ready] = []
         self._flushed = self._looked = time.monotonic()
         self._stop = threading.Event()
@@ -161,7 +163,7 @@ class Loader:
                 return self._kept(found, stored)
             if known is not None and known.file_id and self._exists(known.file_id):
                 self._watch.moved(found.bytes)
-                return Ready(found, sha256, known.file_id)
+                return Ready(found, sha256, known.file_id, sent=False)
             with found.path.open("rb") as file:
                 made = self._remote.upload("files", file, found.path.name, {"purpose": "assistants"}, moved=self._moved)
             now = found_at(found.path, found.path.parent)
@@ -174,29 +176,35 @@ class Loader:
             if error.exit_code in _FATAL:
                 raise
             return error
-        return Ready(found, sha256, made["id"])
+        return Ready(found, sha256, made["id"], sent=True)
 
     def _kept(self, found: Found, stored: Stored) -> Became | ServerError:
         """The same content is in the store."""
         if stored.status in {"failed", "cancelled"}:
             if self._retry_failed:
                 self._remote.post(f"{self._path}/files/{stored.file_id}/retry")
-                return Became.UPDATED
+                return self._awaited(found, stored, Became.UPDATED)
             error = stored.error or {}
             return ServerError(
                 error.get("message", f"It was {stored.status} before. Say --retry to try again."),
                 exit_code=Exit.REFUSED,
                 code=error.get("code", stored.status),
             )
+        became, wished = Became.UNCHANGED, self._described(found, stored.sha256)
+        if dict(stored.attributes) != wished:
+            self._remote.post(f"{self._path}/files/{stored.file_id}", {"attributes": wished})
+            became = Became.UPDATED
+        if stored.status == "in_progress" or stored.older:
+            return self._awaited(found, stored, became)
+        return became
+
+    def _awaited(self, found: Found, stored: Stored, became: Became) -> Became:
+        """Not done yet: what comes of it belongs into the report."""
         if stored.older:
             self._replaced[stored.file_id] = stored.older
-        if stored.status == "in_progress" or stored.older:
-            self._pending[stored.file_id] = found.name
-        wished = self._described(found, stored.sha256)
-        if dict(stored.attributes) == wished:
-            return Became.UNCHANGED
-        self._remote.post(f"{self._path}/files/{stored.file_id}", {"attributes": wished})
-        return Became.UPDATED
+        self._counted[stored.file_id] = became
+        self._pending[stored.file_id] = found.name
+        return became
 
     def _exists(self, file_id: str) -> bool:
         try:
@@ -225,7 +233,7 @@ class Loader:
         self._watch.seen(found)
         match outcome:
             case Ready():
-                self.report.bytes_uploaded += found.bytes
+                self.report.bytes_uploaded += found.bytes if outcome.sent else 0
                 self._waiting.append(outcome)
                 if len(self._waiting) >= BATCH_FILES or time.monotonic() - self._flushed >= FLUSH_SECONDS:
                     self._flush()
@@ -286,22 +294,24 @@ class Loader:
         while any(one["id"] in self._pending for one in self._remote.pages(files, filter="in_progress")):
             self._pause()
         for status in ("failed", "cancelled"):
-            self.report.became[Became.UNCHANGED] -= self._failures(files, status, self._pending)
+            for file_id in self._failures(files, status, self._pending):
+                self.report.became[self._counted[file_id]] -= 1
 
     def _pause(self) -> None:
         self._watch.progress(self._remote.get(f"{self._path}/progress"))
         time.sleep(LOOK_SECONDS if len(self._names) > 20 else LOOK_SECONDS / 4)
 
-    def _failures(self, path: str, status: str, names: dict[str, str]) -> int:
-        """Moves those that failed from `names` to the report; how many."""
-        before = len(names)
+    def _failures(self, path: str, status: str, names: dict[str, str]) -> list[str]:
+        """Moves those that failed from `names` to the report; their ids."""
+        moved = []
         for one in self._remote.pages(path, filter=status):
             name = names.pop(one["id"], None)
             if name is not None:
                 error = one["last_error"] or {}
                 message = error.get("message", f"The file was {status}.")
                 self.report.fail(name, error.get("code", status), message)
-        return before - len(names)
+                moved.append(one["id"])
+        return moved
 
     def _remove(self, file_id: str) -> None:
         try:

@@ -21,6 +21,7 @@ from carrel.failing import ServerError
 from carrel.options import JsonOption, KeyOption, UrlOption, connect
 from carrel.output import Output
 from carrel.remote import Json, Remote
+from carrel.sending import Outgoing, Parts, send
 
 PATIENCE_SECONDS: Final = 120.0
 ATTACHED_AT_ONCE: Final = 500
@@ -30,6 +31,8 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 3600, 2592000  # that a file may be told to 
 AUTO: Final = {"max_chunk_size_tokens": 800, "chunk_overlap_tokens": 0}  # how this service reports its own chunking
 BETA: Final = {"OpenAI-Beta": "assistants=v2"}
 PASSED_BY: Final = frozenset({Exit.REFUSED, Exit.NOT_FOUND, Exit.NO_PERMISSION})
+
+_BEGINNING: Final = b'{"kind": "'  # of every line of a map
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -56,18 +59,34 @@ class Migrated:
 
 
 class IdMap:
-    """What has come over: kind, id there, id here. Also what was begun and may have come over without our hearing."""
+    """What has come over: kind, id there, id here. Also what was begun and may have come over without our hearing.
 
-    def __init__(self, path: Path) -> None:
+    Its first line names both servers: ids of other ones would mean nothing, or something else.
+    """
+
+    def __init__(self, path: Path, there: str = "", here: str = "") -> None:
         self._path = path
         self.here: dict[tuple[str, str], str] = {}
         self.begun: set[tuple[str, str]] = set()
+        self._head: Json | None = {"kind": "migration", "from": there, "to": here}  # written before anything else
         for line in self._lines():
+            if line["kind"] == "migration":
+                self._check(line, there, here)
+                self._head = None
+                continue
             place = (line["kind"], line["from"])
             if "to" in line:
                 self.here[place] = line["to"]
             else:
                 self.begun.add(place)
+
+    def _check(self, line: Json, there: str, here: str) -> None:
+        if (line["from"], line["to"]) != (there, here):
+            raise ServerError(
+                f"{self._path} is of a migration from {line['from']} to {line['to']}: name another file with --map.",
+                exit_code=Exit.USAGE,
+                code="other_migration",
+            )
 
     def begin(self, kind: str, identity: str) -> None:
         self.begun.add((kind, identity))
@@ -80,20 +99,35 @@ class IdMap:
     def made(self, kind: str) -> set[str]:
         return {made for (known, _), made in self.here.items() if known == kind}
 
-    def _lines(self) -> Iterator[Json]:
-        if not self._path.exists():
-            return
-        content = self._path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):  # a run was killed while it wrote
-            with self._path.open("r+b") as file:
-                file.truncate(whole)
-        for line in content[:whole].splitlines():
-            yield json.loads(line)
+    def _lines(self) -> list[Json]:
+        content = self._path.read_bytes() if self._path.exists() else b""
+        *whole, torn = content.split(b"\n")
+        lines = [self._line(number, line) for number, line in enumerate(whole, 1)]
+        if torn and not torn.startswith(_BEGINNING[: len(torn)]):
+            raise self._foreign(len(whole) + 1)
+        if torn:  # a run was killed while it wrote
+            os.truncate(self._path, len(content) - len(torn))
+        return lines
+
+    def _line(self, number: int, line: bytes) -> Json:
+        try:
+            found = json.loads(line)
+            return {"kind": found["kind"], "from": found["from"], **found}
+        except (ValueError, TypeError, KeyError) as error:
+            raise self._foreign(number) from error
+
+    def _foreign(self, number: int) -> ServerError:
+        return ServerError(
+            f"{self._path} is no map of a migration: line {number} is not one of its lines.",
+            exit_code=Exit.USAGE,
+            code="bad_map",
+        )
 
     def _append(self, line: Json) -> None:
+        lines = [line] if self._head is None else [self._head, line]
+        self._head = None
         with self._path.open("ab") as file:
-            file.write(json.dumps(line).encode() + b"\n")
+            file.write(b"".join(json.dumps(one).encode() + b"\n" for one in lines))
             file.flush()
             os.fsync(file.fileno())
 
@@ -141,8 +175,9 @@ class Migration:
                 for piece in pieces:
                     content.write(piece)
             self._ids.begin("file", file["id"])
-            fields = {"purpose": file["purpose"], **_expiry(file)}
-            return str(self._target.upload("files", content, file["filename"], fields)["id"])
+            size = content.tell()
+            outgoing = Outgoing(content, size, file["filename"], file["purpose"], seconds=_seconds_left(file))
+            return send(self._target, outgoing, Parts(), lambda _: None)
 
     def _found(self, kind: str, identity: str, path: str, same: Callable[[Json], bool]) -> str | None:
         """What an earlier run made here without living to write it down."""
@@ -226,11 +261,10 @@ def _same_store(here: Json, there: Json) -> bool:
     return here["name"] == there["name"] and (here.get("metadata") or {}) == (there.get("metadata") or {})
 
 
-def _expiry(file: Json) -> dict[str, str]:
+def _seconds_left(file: Json) -> int | None:
     if not file.get("expires_at"):
-        return {}
-    left = min(max(int(file["expires_at"] - time.time()), SHORTEST_SECONDS), LONGEST_SECONDS)
-    return {"expires_after[anchor]": "created_at", "expires_after[seconds]": str(left)}
+        return None
+    return min(max(int(file["expires_at"] - time.time()), SHORTEST_SECONDS), LONGEST_SECONDS)
 
 
 def _chunking(given: Json | None) -> Json | None:
@@ -285,7 +319,7 @@ def from_openai(
         ) as there,
         connect(url, key, patience_seconds=PATIENCE_SECONDS) as here,
     ):
-        migration = Migration(there, here, IdMap(id_map), output.remark)
+        migration = Migration(there, here, IdMap(id_map, there.url, here.url), output.remark)
         result = migration.run()
         if wait:
             migration.wait()

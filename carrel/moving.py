@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
@@ -24,12 +24,11 @@ from carrel.failing import ServerError
 from carrel.naming import store_id
 from carrel.output import Output, size
 from carrel.remote import Json, Remote
+from carrel.sending import Outgoing, Parts, send
 from retrieval.archive.errors import ArchiveRefused
 from retrieval.archive.reading import Archive
 from retrieval.storage.directory import Hurried
 
-WHOLE_BYTES: Final = 512 << 20  # up to here an archive goes up in one piece, which the server writes and hashes once
-PART_BYTES: Final = 64 << 20
 PATIENCE_SECONDS: Final = 120.0  # a server may be restarted meanwhile
 LOOK_SECONDS: Final = 0.2
 SHOWN: Final = (
@@ -160,48 +159,15 @@ def _note_of(source: Path) -> Path:
 
 def _send(remote: Remote, source: Path, note: Path, known: Json, moved: Moved) -> str:
     whole = source.stat().st_size
-    upload = known.get("upload")
-    if upload is None and whole <= WHOLE_BYTES:
-        return _send_whole(remote, source, whole, moved)
-    if upload is None:
-        form = {"filename": source.name, "purpose": "user_data", "bytes": whole, "mime_type": "application/x-tar"}
-        upload = known["upload"] = remote.post("uploads", form)["id"]
-        known["parts"] = []
+
+    def keep() -> None:
+        known.update(upload=parts.upload, parts=parts.parts)
         _write(note, known)
-    try:
-        for number, content in enumerate(_parts(source)):
-            if number >= len(known["parts"]):
-                part = remote.upload(f"uploads/{upload}/parts", io.BytesIO(content), "part", {}, field="data")["id"]
-                known["parts"].append(part)
-                _write(note, known)
-            moved("upload", min((number + 1) * PART_BYTES, whole), whole)
-        file: str = remote.post(f"uploads/{upload}/complete", {"part_ids": known["parts"]})["file"]["id"]
-    except ServerError as error:
-        if known["parts"] and error.exit_code in {Exit.REFUSED, Exit.NOT_FOUND}:  # its hour is over: from the beginning
-            known.pop("upload")
-            known["parts"] = []
-            return _send(remote, source, note, known, moved)
-        raise
-    return file
 
-
-def _send_whole(remote: Remote, source: Path, whole: int, moved: Moved) -> str:
-    sent = 0
-
-    def came(size: int) -> None:
-        nonlocal sent
-        sent += size
-        moved("upload", min(sent, whole), whole)  # a form has more than the file
-
+    parts = Parts(known.get("upload", ""), list(known.get("parts", ())), keep)
     with source.open("rb") as content:
-        file: str = remote.upload("files", content, source.name, {"purpose": "user_data"}, moved=came)["id"]
-    return file
-
-
-def _parts(source: Path) -> Iterator[bytes]:
-    with source.open("rb") as file:
-        while content := file.read(PART_BYTES):
-            yield content
+        file = Outgoing(content, whole, source.name, media_type="application/x-tar")
+        return send(remote, file, parts, lambda done: moved("upload", done, whole))
 
 
 def _asked(remote: Remote, file: str, wish: Json, note: Path, known: Json) -> Json:

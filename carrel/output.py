@@ -5,10 +5,12 @@ rows, columns parted by tabs, without a heading; progress is not shown. NO_COLOR
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Final
 
 import typer
 from rich.console import Console
@@ -19,6 +21,7 @@ from rich.text import Text
 from carrel.exits import Exit
 from carrel.failing import ServerError
 
+_OBEYED: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all control characters but tab and line feed
 Columns = Mapping[str, str | tuple[str, ...]]  # headings, and the key (or path of keys) of what stands below
 
 
@@ -49,8 +52,13 @@ class Output:
         for column in columns:
             table.add_column(column, justify="right" if column in right else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(value if isinstance(value, Text) else Text(str(value)) for value in row))
+            table.add_row(*(Text(plain(str(value))) for value in row))
         self.out.print(table)
+
+    def say(self, text: Text, *, beside: bool = False, soft_wrap: bool = True) -> None:
+        """A line of the answer, or `beside` it."""
+        text.plain = plain(text.plain)
+        (self.err if beside else self.out).print(text, soft_wrap=soft_wrap)
 
     def listing(
         self,
@@ -80,12 +88,12 @@ class Output:
         if self.as_json:
             self.json(document)
         else:
-            self.out.print(Text(sentence), soft_wrap=True)
+            self.say(Text(sentence))
 
     def remark(self, sentence: str, style: str = "") -> None:
         """Beside the answer; not part of it."""
         if not self.as_json:
-            self.err.print(Text(sentence, style=style), soft_wrap=True)
+            self.say(Text(sentence, style=style), beside=True)
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ends the command unless a person agrees; where nobody can be asked, `--yes` must have been given."""
@@ -118,7 +126,7 @@ def fail(error: ServerError, *, as_json: bool) -> None:
         sys.stderr.write(json.dumps({"error": body}, ensure_ascii=False) + "\n")
         return
     console = Console(stderr=True, highlight=False)
-    console.print(Text.assemble(("Error: ", "bold red"), error.message), soft_wrap=True)
+    console.print(Text.assemble(("Error: ", "bold red"), plain(error.message)), soft_wrap=True)
 
 
 def reached(item: object, path: Sequence[str]) -> object:
@@ -156,5 +164,16 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def plain(text: str) -> str:
+    """What others wrote (names, documents) without what a terminal would obey, each such sign as its picture."""
+    return _OBEYED.sub(lambda sign: _pictured(ord(sign[0])), text)
+
+
+def _pictured(code: int) -> str:
+    return (
+        chr(0x2400 + code) if code < 0x20 else "\N{SYMBOL FOR DELETE}" if code == 0x7F else "\N{REPLACEMENT CHARACTER}"
+    )
+
+
 def _in_one_line(value: object) -> str:
-    return " ".join(str(value).split())
+    return " ".join(plain(str(value)).split())

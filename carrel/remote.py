@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, TypeVar, cast
+from urllib.parse import quote
 
 import httpx
 
@@ -317,7 +318,11 @@ class _Counted:
 
 
 def _below(path: str) -> str:
-    return path if path.startswith("/") else f"/v1/{path}"
+    """What people call things stands in it: an id of `..` must not lead to what is above, nor a `?` end the path."""
+    if any(part in {"", ".", ".."} for part in path.removeprefix("/").split("/")):
+        raise ServerError(f"There is nothing at {path!r}: one of its ids is none.", exit_code=Exit.NOT_FOUND)
+    quoted = quote(path, safe="/")
+    return quoted if path.startswith("/") else f"/v1/{quoted}"
 
 
 def _given(parameters: Mapping[str, object]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """`carrel search`: a question to a store; hits with the question's words marked."""
 
 import json
+import math
 import re
 from typing import Annotated, Any, Final
 
@@ -68,8 +69,8 @@ def parse_filters(given: list[str]) -> Json:
 def _parsed(given: str) -> Json:
     if given.lstrip().startswith("{"):
         try:
-            found: Json = json.loads(given)
-        except ValueError as error:
+            found: Json = json.loads(given, parse_constant=_refused)
+        except (ValueError, RecursionError) as error:
             raise ServerError(f"--filter: {given!r} is not JSON: {error}.", exit_code=Exit.USAGE) from error
         return found
     match = PLAIN.match(given)
@@ -83,11 +84,17 @@ def _parsed(given: str) -> Json:
     return {"type": kind, "key": name, "value": typed(text.strip())}
 
 
+def _refused(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def typed(text: str) -> Any:
     """A value as JSON has it if it is a number, a boolean or in quotes, else as text."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
+        return text
+    if isinstance(value, float) and not math.isfinite(value):  # Python reads `Infinity`, which no JSON can carry
         return text
     return value if isinstance(value, str | int | float | bool) else text
 
@@ -107,13 +114,13 @@ def _show(page: Json, question: str, output: Output, *, full: bool) -> None:
         head.append(f"  {hit['file_id']}", "dim")
         for name, value in (hit["attributes"] or {}).items():
             head.append(f"  {name}={value}", "dim")
-        output.out.print(head, soft_wrap=True)
+        output.say(head)
         if traced:
-            output.out.print(_traced(traced["results"][number - 1]), soft_wrap=True)
+            output.say(_traced(traced["results"][number - 1]))
         text = text_of(hit).strip()
         if not full and len(text) > SHOWN_CHARACTERS:
             text = text[:SHOWN_CHARACTERS].rsplit(maxsplit=1)[0] + " …"
-        output.out.print(marked(text, question))
+        output.say(marked(text, question), soft_wrap=False)
         output.out.print()
     if traced:
         stages = ", ".join(f"{stage} {spent:.1f} ms" for stage, spent in traced["milliseconds"].items())

@@ -6,7 +6,7 @@ above count too, up to the root of the checkout. Links are not followed: they ma
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,8 @@ from pathspec import GitIgnoreSpec
 IGNORE_FILES: Final = (".gitignore", ".carrelignore")
 NEVER: Final = frozenset({".git", ".hg", ".svn", ".carrel"})
 MOST_NAME_CHARACTERS: Final = 512  # of an attribute's value
+
+Closed = Callable[[Path, OSError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,13 @@ class _Rules:
     spec: GitIgnoreSpec
 
 
-def walk(roots: Sequence[Path], wanted: Wanted) -> Iterator[Found]:
-    """Each file once, in the order of names; a path given by name is taken whatever the patterns say."""
+def walk(roots: Sequence[Path], wanted: Wanted, closed: Closed) -> Iterator[Found]:
+    """Each file once, in the order of names; a path given by name is taken whatever the patterns say. `closed` is
+    told of folders that cannot be read."""
     seen: set[Path] = set()
     for root in roots:
         start = root.resolve()
-        files = _below(start, start, _above(start, wanted), wanted) if start.is_dir() else iter([start])
+        files = _below(start, start, _above(start, wanted), wanted, closed) if start.is_dir() else iter([start])
         for path in files:
             if path in seen:
                 continue
@@ -75,11 +78,12 @@ def name_of(path: Path, base: Path) -> str:
     return plain if len(plain) <= MOST_NAME_CHARACTERS else f"…{plain[1 - MOST_NAME_CHARACTERS :]}"
 
 
-def _below(folder: Path, root: Path, rules: Sequence[_Rules], wanted: Wanted) -> Iterator[Path]:
+def _below(folder: Path, root: Path, rules: Sequence[_Rules], wanted: Wanted, closed: Closed) -> Iterator[Path]:
     rules = [*rules, *_rules_of(folder, wanted)]
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
+    except OSError as error:
+        closed(folder, error)
         return
     for entry in entries:
         path = folder / entry.name
@@ -89,7 +93,7 @@ def _below(folder: Path, root: Path, rules: Sequence[_Rules], wanted: Wanted) ->
         if _ignored(path, rules, is_folder=is_folder) or _matches(wanted.exclude, path, root, is_folder=is_folder):
             continue
         if is_folder:
-            yield from _below(path, root, rules, wanted)
+            yield from _below(path, root, rules, wanted, closed)
         elif entry.is_file(follow_symlinks=False) and (
             not wanted.include or _matches(wanted.include, path, root, is_folder=False)
         ):

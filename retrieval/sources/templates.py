@@ -4,7 +4,6 @@ A template that is one placeholder keeps the value's type, so that `{modified}` 
 item does not have (a key its front matter lacks) leaves the attribute out.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,16 @@ FRONT: Final = "front."
 FRONT_BYTES: Final = 65536  # of an item's beginning, in which front matter must end
 MOST_CHARACTERS: Final = 512
 
+# What the reader of YAML raises for values that contradict their tags (`!!int ''`, `!!bool maybe`) is its own affair.
+_UNREADABLE: Final = (
+    yaml.YAMLError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    RecursionError,
+)
 _PLACEHOLDER = re.compile(r"{([^{}]*)}")
 _FENCE = re.compile(rb"\A(?:\xef\xbb\xbf)?---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 
@@ -88,7 +97,7 @@ def front_matter(beginning: bytes) -> dict[str, AttributeValue]:
         return {}
     try:
         said = yaml.safe_load(found[1].decode())
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
+    except _UNREADABLE:
         return {}
     if not isinstance(said, dict):
         return {}
@@ -103,7 +112,7 @@ def _plain(value: object) -> AttributeValue | None:
         case str():
             return value.encode("utf-8", "replace").decode()
         case int() | float():
-            return value if math.isfinite(value) and abs(value) < 2**63 else None
+            return value if abs(value) < 2**63 else None  # false of what is no number, too
         case datetime() | date():
             return value.isoformat()
         case list():

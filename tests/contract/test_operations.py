@@ -222,6 +222,8 @@ def test_usage_is_told_by_day_kind_and_key_to_keys_that_may_know(priced: Server)
     assert by_key["ingested_files"] is None
     assert other_days["data"] == []
     assert refused.status_code == 400
+    assert (first_day["start_time"], first_day["data"]) == (0, [])
+    assert (beyond.status_code, beyond.json()["error"]["param"]) == (400, "end_time")
     with priced.http(READ_ONLY_KEY) as http:
         assert http.get("/v1/usage").status_code == 403
 

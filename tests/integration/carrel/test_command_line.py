@@ -152,9 +152,19 @@ def test_stores_files_and_batches_can_be_looked_after(kept: Shelf) -> None:
     assert ran("files", "get", failed["id"], "-o", str(kept.folder / "back")).out == ""
     assert (kept.folder / "back").read_bytes() == (kept.folder / "noise.bin").read_bytes()
 
+    into = str(kept.folder / "absent" / "back")
+    assert into in ran("files", "get", failed["id"], "-o", into, code=66).err
+    assert into in ran("export", store, "-o", into, code=66).err
+    ran("files", "rm", "..", "--store", store, "-y", code=66)  # is the store itself, to whoever joins paths
+
+    again = kept.ingest("--retry")
+    assert told(again) == {"added": 0, "replaced": 0, "updated": 0, "unchanged": 3, "failed": 2}, "it was waited for"
+
     refused = ran("stores", "rm", store, code=1)
     assert "--yes" in refused.err
-    assert ran("files", "rm", failed["id"], "-y", "--json").document["data"][0]["deleted"] is True
+    gone = ran("files", "rm", "file-absent", failed["id"], "-y", "--json", code=66)
+    assert [one["id"] for one in gone.document["data"]] == [failed["id"]], "what is absent keeps nothing else"
+    assert "file-absent" in gone.err
     ran("stores", "rm", store, "--yes")
     ran("stores", "show", store, code=66)
 
@@ -187,6 +197,11 @@ def test_mistakes_end_in_a_sentence_and_a_code(environment: Mapping[str, str], w
         (("ingest", "/absent", "-s", "x"), environment, 66, "/absent"),
         (("import", "/absent.carrel"), environment, 66, "/absent.carrel"),
         (("ingest", ".", "-s", "x", "-a", "path=1"), environment, 2, "path"),
+        (("ingest", ".", "-s", "x", "--chunk-overlap", "9"), environment, 2, "--chunk-tokens"),
+        (("search", "absent", "words", "-f", '{"type":"eq","key":"a","value":NaN}'), environment, 2, "NaN"),
+        (("files", "show", ".."), environment, 66, ".."),
+        (("files", "get", "file-absent?", "-o", "x"), environment, 66, "file-absent?"),
+        (("backup", "/dev/null/backups"), whole.variables(), 69, "/dev/null/backups"),
         (("files", "show", "file-absent"), environment, 66, "file-absent"),
         (("serve",), {"CARREL_PORT": "many"}, 78, "CARREL_PORT"),
         (("keys", "list"), {"CARREL_NONSENSE": "1"}, 78, "CARREL_NONSENSE"),

@@ -126,8 +126,8 @@ class Cutting:
     def post(self, path: str, body: Json) -> Json:
         return self._cut(lambda: self._remote.post(path, body))
 
-    def upload(self, path: str, *arguments: object) -> Json:
-        return self._cut(lambda: self._remote.upload(path, *arguments))  # type: ignore[arg-type]  # passed on
+    def upload(self, path: str, *arguments: object, **more: object) -> Json:
+        return self._cut(lambda: self._remote.upload(path, *arguments, **more))  # type: ignore[arg-type]  # passed on
 
     def _cut(self, change: object) -> Json:
         self._left -= 1
@@ -186,3 +186,16 @@ def test_a_map_that_was_cut_off_in_a_line_is_mended(tmp_path: Path) -> None:
     again = IdMap(path)
     again.done("file", "file-c", "file-d")
     assert IdMap(path).here == {("file", "file-a"): "file-b", ("file", "file-c"): "file-d"}
+
+
+def test_a_map_is_of_one_migration_only(tmp_path: Path) -> None:
+    path = tmp_path / "map"
+    IdMap(path, "http://there", "http://here").done("file", "file-a", "file-b")
+    assert IdMap(path, "http://there", "http://here").here == {("file", "file-a"): "file-b"}
+    with pytest.raises(ServerError, match="from http://there to http://here: name another file with --map"):
+        IdMap(path, "http://there", "http://elsewhere")
+    for other in ("some other file\n", "of one line", '{"name": "a table"}\n', '{"kind": "file"}\n{"ki'):
+        path.write_text(other)
+        with pytest.raises(ServerError, match="line 1 is not one of its lines"):
+            IdMap(path, "http://there", "http://here")
+        assert path.read_text() == other

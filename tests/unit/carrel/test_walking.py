@@ -1,5 +1,6 @@
 """Which files of a folder are meant: git's rules, and what the command line adds."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -16,8 +17,12 @@ def laid_out(folder: Path, *names: str) -> Path:
     return folder
 
 
+def told(folder: Path, error: OSError) -> None:
+    raise AssertionError(f"{folder}: {error}")
+
+
 def names(folder: Path, **wishes: object) -> list[str]:
-    return [found.name for found in walk([folder], Wanted(folder, **wishes))]  # type: ignore[arg-type]  # many types
+    return [found.name for found in walk([folder], Wanted(folder, **wishes), told)]  # type: ignore[arg-type]  # many types
 
 
 RULES = {
@@ -52,7 +57,7 @@ def test_hidden_names_links_and_version_control_are_left_out(tmp_path: Path) -> 
 def test_what_is_named_is_taken_and_each_file_once(tmp_path: Path) -> None:
     laid_out(tmp_path, "a.log", "b.txt")
     (tmp_path / ".gitignore").write_text("*.log\n")
-    found = walk([tmp_path / "a.log", tmp_path, tmp_path / "b.txt"], Wanted(tmp_path))
+    found = walk([tmp_path / "a.log", tmp_path, tmp_path / "b.txt"], Wanted(tmp_path), told)
     assert [one.name for one in found] == ["a.log", "b.txt"]
 
 
@@ -68,3 +73,18 @@ def test_a_name_longer_than_an_attribute_keeps_its_end() -> None:
     name = name_of(Path("/base/" + "long/" * 200 + "end.md"), Path("/base"))
     assert len(name) == 512
     assert name.endswith("/end.md")
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_the_rest_is_taken(tmp_path: Path) -> None:
+    laid_out(tmp_path, "a.txt", "z.txt")
+    within = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):  # deeper than a path may be long: also an owner of everything cannot name it
+        os.mkdir("m" * 250, dir_fd=within)
+        inner = os.open("m" * 250, os.O_RDONLY, dir_fd=within)
+        os.close(within)
+        within = inner
+    os.close(within)
+    closed: list[str] = []
+    found = walk([tmp_path], Wanted(tmp_path), lambda folder, error: closed.append(str(error.strerror)))
+    assert [one.name for one in found] == ["a.txt", "z.txt"]
+    assert closed == ["File name too long"]

@@ -87,3 +87,16 @@ def test_patterns_are_those_of_gitignore() -> None:
     assert Selection((), ()).takes(".git/config")
     with pytest.raises(InvalidInput):
         checked_patterns(["fine", "!"], "include")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["!!int ''", "!!float ''", "!!bool maybe", "!!timestamp soon", "[" * 5_000, "2026-13-45", "!!python/name:os"],
+)
+def test_what_yaml_stumbles_over_is_no_front_matter(line: str) -> None:
+    assert front_matter(f"---\nx: {line}\n---\n".encode()) == {}
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "9223372036854775808", ".inf", "-.inf", ".nan"])
+def test_numbers_beyond_all_bounds_are_left_out(number: str) -> None:
+    assert front_matter(f"---\nx: {number}\ny: 1\n---\n".encode()) == {"y": 1}
