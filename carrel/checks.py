@@ -28,7 +28,7 @@ from retrieval.catalog.progress import ProgressReports
 from retrieval.catalog.rows import Trouble
 from retrieval.catalog.schema import versions
 from retrieval.catalog.transaction import Catalog
-from retrieval.errors import RetrievalError
+from retrieval.errors import CatalogTooNew, RetrievalError
 from retrieval.jobs import BULK, INTERACTIVE, UPKEEP, CeleryDoorbell, messenger
 from retrieval.resources import catalog_url, embedder_configs, open_storage
 
@@ -141,6 +141,8 @@ def data_folder(settings: Settings, *, in_use: bool) -> Finding:
         if not os.access(above, os.W_OK):
             return problem("data folder", f"{folder} cannot be made", f"Make {above} writable, or set CARREL_DATA_DIR.")
         return ok("data folder", f"{folder} will be made at the first start")
+    if not folder.is_dir():
+        return problem("data folder", f"{folder} is not a folder", "Move it away, or set CARREL_DATA_DIR.")
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return problem("data folder", f"{folder} is not ours to write", f"chown -R {os.getuid()} {folder}")
     for name in (KEY_FILE, PEPPER_FILE):
@@ -177,6 +179,14 @@ def port(settings: Settings, *, in_use: bool) -> Finding:
     return ok("port", f"{host}:{number}, {'answers' if taken else 'free'}")
 
 
+def _catalog_advice(settings: Settings, error: Exception) -> str:
+    if isinstance(error, CatalogTooNew):
+        return "Use the release that brought it up to date, or a later one."
+    if settings.catalog.url:
+        return "Start the database, or correct CARREL_CATALOG_URL."
+    return "Make the data folder readable and writable; if the file itself is damaged, restore a backup."
+
+
 def catalog(settings: Settings, *, deep: bool) -> Finding:
     if not settings.catalog.url and not (settings.data_dir / "catalog.db").exists():
         return ok("catalog", "will be made at the first start")
@@ -194,7 +204,7 @@ def catalog(settings: Settings, *, deep: bool) -> Finding:
             off = opened.now() - time.time()
             untruths = _untruths(opened) if deep else []
     except (RetrievalError, ValueError) as error:
-        return problem("catalog", str(error), "Start the database, or correct CARREL_CATALOG_URL.")
+        return problem("catalog", str(error), _catalog_advice(settings, error))
     if untruths:
         return problem("catalog", "; ".join(untruths[:3]), "Counts are wrong: tell the makers; searches are right.")
     if abs(off) > CLOCK_SECONDS:

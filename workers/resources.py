@@ -23,7 +23,6 @@ class ClaimSize:
     fill: bool = True  # claim on until calls are full; otherwise one claim is all
     call_chunks: int = 4096  # embedded at once
     segment_chunks: int = 4096  # about as many are published together
-    held_bytes: int = 64 << 20  # of text that is read and not yet embedded
     shift_seconds: int = 60  # after so long a task claims no more, and lets others come
 
 
