@@ -364,16 +364,19 @@ def test_the_group_of_a_dead_child_dies_with_it() -> None:
 
 
 def test_no_descriptor_is_left_open_by_children_that_come_and_go() -> None:
+    grown = []
     with odd_pool() as pool:
         read(pool, "warm")
-        gc.collect()
-        before = open_descriptors()
-        for order in ("!segv", "!fault", "!hog 5000", "plain", "!babble", "!refuse no"):
-            read(pool, order)
-        read(pool, "again")
-        gc.collect()
-        after = open_descriptors()
-    assert after == before
+        for _ in range(2):
+            gc.collect()
+            before = open_descriptors()
+            for order in ("!segv", "!fault", "!hog 5000", "plain", "!babble", "!refuse no"):
+                read(pool, order)
+            read(pool, "again")
+            gc.collect()
+            grown.append(open_descriptors() - before)
+    # Once, it may be what other tests keep running in this process; a child's would be left at every round.
+    assert min(grown) <= 0
 
 
 def test_a_child_outlives_the_thread_that_asked_for_it() -> None:
