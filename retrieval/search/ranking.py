@@ -5,7 +5,6 @@ rerank looks at the words of the best candidates as a reader would: how many of 
 and how many of its neighbouring pairs stand close together.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -71,17 +70,11 @@ class Rereader:
         return (share + self._together(firsts, folded) / (len(firsts) - 1)) / 2
 
     def _together(self, firsts: Sequence[int], folded: str) -> int:
-        """How many neighbours stand close together: only where both are present is either looked for again."""
-        together, left, left_at = 0, None, -1
-        for number, (one, other) in enumerate(pairwise(firsts)):
-            if one < 0 or other < 0:
-                continue
-            if left is None or left_at != number:
-                left = _places(self._words[number], folded, one)
-            right = _places(self._words[number + 1], folded, other)
-            together += _close(left, right, folded)
-            left, left_at = right, number + 1
-        return together
+        """How many neighbours stand close together, where both are present at all."""
+        words = zip(pairwise(self._words), pairwise(firsts), strict=True)
+        return sum(
+            _are_close(left, right, folded, one, other) for (left, right), (one, other) in words if min(one, other) >= 0
+        )
 
 
 class _Word(NamedTuple):
@@ -97,24 +90,22 @@ def _beginning(word: _Word, text: str, at: int) -> int:
     return at
 
 
-def _places(word: _Word, text: str, first: int) -> Sequence[int]:
-    """Where words of the text begin with `word`, as at `first`; a few are enough."""
-    places = [first]
-    while len(places) < MOST_PLACES and (at := text.find(word.stem, places[-1] + 1)) >= 0:
-        if (at := _beginning(word, text, at)) < 0:
-            break
-        places.append(at)
-    return places
+def _are_close(left: _Word, right: _Word, text: str, one: int, other: int) -> bool:
+    """Whether some two of their places, the first of which are given, have at most CLOSE_WORDS words between them.
 
-
-def _close(left: Sequence[int], right: Sequence[int], text: str) -> bool:
-    """Whether some two of these places, both ascending, have at most CLOSE_WORDS words between them."""
-    for one in left:
-        for other in right[bisect_left(right, one - CLOSE_CHARACTERS) :]:
-            if other > one + CLOSE_CHARACTERS:
-                break
-            if len(text[min(one, other) : max(one, other)].split()) <= CLOSE_WORDS:
-                return True
+    Whichever stands first goes on to its next place: so all that are neighbours meet, and no two others are closer.
+    """
+    left_more = right_more = MOST_PLACES - 1
+    while one >= 0 and other >= 0:
+        low, high = (one, other) if one < other else (other, one)
+        if high - low <= CLOSE_CHARACTERS and len(text[low:high].split()) <= CLOSE_WORDS:
+            return True
+        if one < other:
+            one = _beginning(left, text, text.find(left.stem, one + 1)) if left_more else -1
+            left_more -= 1
+        else:
+            other = _beginning(right, text, text.find(right.stem, other + 1)) if right_more else -1
+            right_more -= 1
     return False
 
 
