@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, 
 from retrieval.catalog.account_rows import BlobRow, FileRow, NewFile
 from retrieval.catalog.conflicts import Values, insert_unless_there
 from retrieval.catalog.holds import held
-from retrieval.catalog.paging import PageQuery, page, remember_place
+from retrieval.catalog.paging import PageQuery, page, remember_place, remember_places
 from retrieval.catalog.projects import Projects
 from retrieval.catalog.rows import Page
 from retrieval.catalog.tables import blobs, entries, files, parts
@@ -123,6 +123,28 @@ class Files:
         self._connection.execute(update(blobs).where(blobs.c.name == row.blob, ~others).values(orphaned_at=now))
         remember_place(self._connection, project, file, project, (place[0], place[1]), now)
         return left
+
+    def delete_unused(self, project: ProjectId, some: Sequence[FileId], now: int) -> int:
+        """Delete those of these files that are in no store; how many there were. In one transaction, since no store is
+        waited for. Their rows are held before stores are asked: nobody can attach them any more."""
+        Projects(self._connection).lock_and_add_bytes(project, 0)  # before its files, as whoever deletes one does
+        rows = self._connection.execute(
+            select(files.c.id, files.c.bytes, files.c.blob, files.c.created_at, files.c.serial)
+            .where(files.c.id.in_(some), files.c.project_id == project)
+            .order_by(files.c.serial)
+            .with_for_update()
+        ).all()
+        used = set(self._connection.execute(select(entries.c.file_id).where(entries.c.file_id.in_(some))).scalars())
+        gone = {row.id: row for row in rows if row.id not in used}
+        if not gone:
+            return 0
+        Projects(self._connection).lock_and_add_bytes(project, -sum(row.bytes for row in gone.values()))
+        self._connection.execute(delete(files).where(files.c.id.in_(list(gone))))
+        nameless = blobs.c.name.in_({row.blob for row in gone.values()}) & ~exists().where(files.c.blob == blobs.c.name)
+        self._connection.execute(update(blobs).where(nameless).values(orphaned_at=now))
+        places = {file: (row.created_at, row.serial) for file, row in gone.items()}
+        remember_places(self._connection, project, places, project, now)
+        return len(gone)
 
     def expired(self, now: int, most: int) -> tuple[FileRow, ...]:
         """Files whose time is over, oldest first; each is then deleted like any other."""

@@ -4,7 +4,7 @@ Elements stand in the order of their position (second of creation, then serial),
 repeat though many share a second. A cursor is an element's id; one deleted meanwhile still marks where it stood.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -94,6 +94,12 @@ def page(
 
 def remember_place(connection: Connection, scope: str, identity: str, project: str, place: Position, now: int) -> None:
     """Keep the place of an element that is being deleted. The same file may leave a store again and again."""
-    values = {"project_id": project, "created_at": place[0], "serial": place[1], "departed_at": now}
-    connection.execute(departed.delete().where(departed.c.scope == scope, departed.c.id == identity))
-    connection.execute(insert(departed).values(scope=scope, id=identity, **values))
+    remember_places(connection, scope, {identity: place}, project, now)
+
+
+def remember_places(connection: Connection, scope: str, places: Mapping[str, Position], project: str, now: int) -> None:
+    """Those of several elements, by their ids."""
+    connection.execute(departed.delete().where(departed.c.scope == scope, departed.c.id.in_(list(places))))
+    whose = {"scope": scope, "project_id": project, "departed_at": now}
+    rows = [{**whose, "id": one, "created_at": at, "serial": serial} for one, (at, serial) in places.items()]
+    connection.execute(insert(departed), rows)

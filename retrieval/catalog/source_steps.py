@@ -306,13 +306,7 @@ class SourceSteps:
         """Delete such files, unless another store holds them; how many were deleted."""
         deleted = 0
         for some in slices(gone):
-            held = select(entries.c.file_id).where(entries.c.file_id.in_(some))
-            elsewhere = set(self._connection.execute(held).scalars())
-            known = select(files.c.id).where(files.c.id.in_(some), files.c.project_id == source.project_id)
-            for file in self._connection.execute(known.order_by(files.c.serial)).scalars().all():
-                if file not in elsewhere:
-                    Files(self._connection).delete(source.project_id, FileId(file), now)
-                    deleted += 1
+            deleted += Files(self._connection).delete_unused(source.project_id, some, now)
             mine = (source_leftovers.c.source_id == source.id) & source_leftovers.c.file_id.in_(some)
             self._connection.execute(delete(source_leftovers).where(mine))
         return deleted

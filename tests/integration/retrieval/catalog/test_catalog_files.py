@@ -3,6 +3,7 @@
 import pytest
 
 from retrieval.catalog.account_rows import NewFile, UploadStatus
+from retrieval.catalog.paging import PageQuery
 from retrieval.catalog.rows import FileCounts
 from retrieval.catalog.transaction import Catalog
 from retrieval.catalog.uploads import LIFETIME_SECONDS, NewUpload
@@ -146,6 +147,26 @@ def test_a_file_can_be_deleted_though_its_store_was(world: World) -> None:
         tx.stores.delete(world.project, world.store, world.now)
     with world.catalog.transaction() as tx:
         tx.files.delete(world.project, file, world.now)
+    assert world.untruths() == []
+
+
+def test_of_many_files_those_in_no_store_are_deleted(world: World) -> None:
+    other = World(world.catalog)
+    with world.catalog.transaction() as tx:
+        used = tx.files.add(world.project, new_file("a"), world.now)
+        equal = tx.files.add(world.project, new_file("a"), world.now)
+        alone = tx.files.add(world.project, new_file("b", sha256="b" * 64), world.now)
+        foreign = tx.files.add(other.project, new_file("c"), world.now)
+    world.attach(used.id)
+    some = [one.id for one in (used, equal, alone, foreign)]
+    with world.catalog.transaction() as tx:
+        assert tx.files.delete_unused(world.project, some, world.now) == 2
+        assert tx.files.delete_unused(world.project, some, world.now) == 0
+        assert [row.id for row in tx.files.page(world.project, PageQuery(after=equal.id, order="asc")).items] == []
+    assert (used.blob in orphans(world), alone.blob in orphans(world)) == (False, True)
+    assert stored_bytes(world) == used.bytes
+    with other.catalog.reading() as tx:
+        assert tx.files.get(other.project, foreign.id) == foreign
     assert world.untruths() == []
 
 
