@@ -41,11 +41,13 @@ def run(arguments: list[str]) -> Iterator[Figure]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks http")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, help="keeps the store for the next run")
-    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--peers", default=",".join(PEERS), help=f"of {', '.join(PEERS)}; nothing for none")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement with many clients")
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--no-uploads", action="store_true", help="searches only")
     given = parser.parse_args(arguments)
+    if unknown := set(filter(None, given.peers.split(","))) - set(PEERS):
+        parser.error(f"no such peers: {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory(prefix="carrel-bench-") as temporary:
         folder = (given.folder or Path(temporary)) / f"http-{given.rows}x{WIDTH}"
         at = library(folder, given.rows, WIDTH)
