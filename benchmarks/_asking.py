@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks._measure import Timing, timing
 from benchmarks._shelves import Matrix, Shelf
-from carrel.collecting import collect_rarely
+from ingest.collecting import collect_rarely
 from retrieval.ids import StoreId
 from retrieval.search.filters import Filter
 from retrieval.search.query import Answer, Query, Ranker

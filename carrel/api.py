@@ -9,7 +9,6 @@ import typer
 import uvicorn
 
 from carrel import supervisor
-from carrel.collecting import collect_rarely
 from carrel.exits import Exit
 from carrel.listening import PortTaken, inherited, listen
 from carrel.logs import configure
@@ -17,6 +16,7 @@ from carrel.options import ConfigOption
 from carrel.protocol import guarded
 from carrel.tied import TiedOption, tie
 from configs.settings import Settings, load_settings
+from ingest.collecting import collect_rarely
 from retrieval.api.app import create_app
 from retrieval.api.service import open_service
 

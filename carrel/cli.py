@@ -89,33 +89,32 @@ def carrel(
 
 
 def main() -> None:
-    as_json = "--json" in sys.argv
     try:
         app(prog_name="carrel")
-    except ServerError as error:
-        output.fail(error, as_json=as_json)
-        sys.exit(error.exit_code)
-    except SettingsError as error:
-        trouble = ServerError(f"The settings cannot be used:\n{error}", exit_code=Exit.SETTINGS, code="bad_settings")
-        output.fail(trouble, as_json=as_json)
-        sys.exit(Exit.SETTINGS)
-    except CatalogError as error:
-        trouble = ServerError(f"The catalog cannot be used: {error}", exit_code=Exit.UNAVAILABLE, code="catalog")
-        output.fail(trouble, as_json=as_json)
-        sys.exit(Exit.UNAVAILABLE)
-    except StorageError as error:
-        trouble = ServerError(f"The storage cannot be used: {error}", exit_code=Exit.UNAVAILABLE, code="storage")
-        output.fail(trouble, as_json=as_json)
-        sys.exit(Exit.UNAVAILABLE)
     except BrokenPipeError:  # whoever read our lines has seen enough; the flush at exit must not complain either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.DONE)
-    except OSError as error:
-        if error.errno in _FULL:
-            trouble = ServerError(f"This machine: {error.strerror}.", exit_code=Exit.UNAVAILABLE, code="disk_full")
-        elif error.filename is not None:
-            trouble = ServerError(f"{error.filename}: {error.strerror}.", exit_code=Exit.NOT_FOUND, code="no_such_path")
-        else:
+    except (ServerError, SettingsError, CatalogError, StorageError, OSError) as error:
+        trouble = _told(error)
+        if trouble is None:
             raise
-        output.fail(trouble, as_json=as_json)
+        output.fail(trouble, as_json="--json" in sys.argv)
         sys.exit(trouble.exit_code)
+
+
+def _told(error: Exception) -> ServerError | None:
+    """What a command fails of, as a sentence and an exit code; None: nobody foresaw it."""
+    match error:
+        case ServerError():
+            return error
+        case SettingsError():
+            return ServerError(f"The settings cannot be used:\n{error}", exit_code=Exit.SETTINGS, code="bad_settings")
+        case CatalogError():
+            return ServerError(f"The catalog cannot be used: {error}", exit_code=Exit.UNAVAILABLE, code="catalog")
+        case StorageError():
+            return ServerError(f"The storage cannot be used: {error}", exit_code=Exit.UNAVAILABLE, code="storage")
+        case OSError() if error.errno in _FULL:
+            return ServerError(f"This machine: {error.strerror}.", exit_code=Exit.UNAVAILABLE, code="disk_full")
+        case OSError() if error.filename is not None:
+            return ServerError(f"{error.filename}: {error.strerror}.", exit_code=Exit.NOT_FOUND, code="no_such_path")
+    return None

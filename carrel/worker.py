@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from carrel.collecting import collect_rarely
 from carrel.logs import configure
 from carrel.options import ConfigOption
 from carrel.tied import TiedOption, tie
 from configs.settings import Settings, load_settings
+from ingest.collecting import collect_rarely
 from ingest.cores import usable_cores
 from workers.app import create_worker_app
 

@@ -33,8 +33,8 @@ class Arrivals:
             with suppress(BlockingIOError):
                 while os.read(self._told, _TOLD_BYTES):
                     pass
-        elif _changed(self._folder) != self._changed:
-            self._changed, self._known_since = _changed(self._folder), monotonic()
+        elif (changed := _changed(self._folder)) != self._changed:
+            self._changed, self._known_since = changed, monotonic()
 
     def wait(self, until: float) -> None:
         """For what comes after `forget`, until then at the latest; it may also end for nothing."""

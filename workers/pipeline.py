@@ -129,7 +129,7 @@ class Task:
                 self._take_in(claims, reading.result() if reading is not None else reader.read(claims))
                 self._ahead, reading = [], None
                 if self._goes_on(claims):
-                    reading = self._claim_next(self._taken, reader)
+                    reading = self._claim_next(reader)
                 self._embed(rest=reading is None)
                 if reading is None:
                     self._publish()
@@ -139,20 +139,20 @@ class Task:
             return False
         return self.full(claims) and time.monotonic() < self._ends_at
 
-    def _next_size(self, taken: int) -> int:
+    def _next_size(self) -> int:
         """As many files as should fill the next call, judged by those so far."""
-        chunks = sum(len(one.chunks) for one in [*self._done, *self._read]) or taken
+        chunks = sum(len(one.chunks) for one in [*self._done, *self._read]) or self._taken
         pending = sum(len(one.chunks) - one.embedded for one in self._read) % self._size.call_chunks
-        files = len(self._done) + len(self._read) or taken
+        files = len(self._done) + len(self._read) or self._taken
         wanted = (self._size.call_chunks - pending) * files // chunks + 1
         return int(min(max(wanted, self._size.files // 8, 1), MOST_FILES))
 
     # Bytes to chunks
 
-    def _claim_next(self, taken: int, reader: Reader) -> Future[Read] | None:
+    def _claim_next(self, reader: Reader) -> Future[Read] | None:
         """The next claim, being read from now on; None where there is none. A suspect waits until nothing else is in
         hand."""
-        self._ahead = self.claim(self._next_size(taken))
+        self._ahead = self.claim(self._next_size())
         if not self._ahead or self._ahead[0].deaths > 0:
             return None
         return reader.ahead(self._ahead)

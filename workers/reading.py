@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -28,10 +28,10 @@ from workers.verdicts import verdict_on, verdict_on_deaths
 class Read:
     """What became of one claim. A file that is in neither list was not begun: the process is to end."""
 
-    chunks: list[tuple[Claim, Sequence[Chunk]]] = field(default_factory=list)
-    failed: list[Settled] = field(default_factory=list)
-    known: dict[FileId, KnownVectors] = field(default_factory=dict)
-    watch: Stopwatch = field(default_factory=Stopwatch)
+    chunks: list[tuple[Claim, Sequence[Chunk]]]
+    failed: list[Settled]
+    known: dict[FileId, KnownVectors]
+    watch: Stopwatch
 
 
 class Reader:
@@ -60,16 +60,15 @@ class Reader:
         known: dict[FileId, KnownVectors] = {}
         if replacing := [claim.file_id for claim in claims if claim.replaces]:
             known = vectors_of_predecessors(self._store, replacing, claims[0].edition, self._resources)
-        read = Read(known=known)
-        read.failed.extend(Settled(claim, end) for claim in claims if (end := verdict_on_deaths(claim.deaths)))
-        lost = {one.claim.file_id for one in read.failed}
+        doomed = [Settled(claim, end) for claim in claims if (end := verdict_on_deaths(claim.deaths))]
+        lost = {one.claim.file_id for one in doomed}
         with timed() as watch, ExitStack() as stack:
+            read = Read([], doomed, known, watch)
             for claim, attempt in self._attempts([one for one in claims if one.file_id not in lost], read, stack):
                 if attempt.prepared is not None:
                     read.chunks.append((claim, attempt.prepared.chunks))
                 elif attempt.error is not None:
                     read.failed.append(Settled(claim, verdict_on(claim, attempt.error, self._resources.now())))
-        read.watch.milliseconds = watch.milliseconds
         return read
 
     def _attempts(self, claims: Sequence[Claim], read: Read, stack: ExitStack) -> Iterator[tuple[Claim, Attempt]]:

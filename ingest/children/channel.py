@@ -50,12 +50,11 @@ class Channel:
         self._early = bytearray()  # came in with the frame before
 
     def send(self, header: Header, body: Sequence[Buffer] = (), *, file: int | None = None) -> None:
-        packed = pack_header(header)
-        prefix = PREFIX.pack(MAGIC, len(packed), sum(memoryview(part).nbytes for part in body))
-        head = prefix + packed
+        packed, size = pack_header(header), size_of(body)
+        head = PREFIX.pack(MAGIC, len(packed), size) + packed
         if file is not None:
             head = head[socket.send_fds(self._end, [head], [file]) :]
-        if len(head) + sum(memoryview(part).nbytes for part in body) <= TOGETHER_BYTES:
+        if len(head) + size <= TOGETHER_BYTES:
             head, body = b"".join((head, *body)), ()
         if head:
             self._end.sendall(head)
@@ -105,6 +104,10 @@ class Channel:
             self._early += piece[missing:]
             idle = False
         return received
+
+
+def size_of(body: Sequence[Buffer]) -> int:
+    return sum(memoryview(part).nbytes for part in body)
 
 
 def pack_header(header: Header) -> bytes:

@@ -3,7 +3,6 @@
 Parsers and token tables are loaded once, before the first document; what is imported here is what a start costs.
 """
 
-import gc
 import json
 import sys
 from collections.abc import Sequence
@@ -12,11 +11,12 @@ from ingest.children.confinement import die_with
 from ingest.children.serving import run
 from ingest.chunking.chunk import ChunkLimits
 from ingest.chunking.tokens import Tokenizer
+from ingest.collecting import collect_rarely
 from ingest.parsing.limits import Limits, Source
 from ingest.preparation import prepare
 from ingest.prepared import Prepared
 
-NEW_OBJECTS = 20_000  # between two looks for cycles; as Python sets it, 700
+NEW_OBJECTS = 20_000  # between two looks for cycles: a document must not leave much behind
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,8 +27,8 @@ def main(arguments: Sequence[str]) -> int:
     def prepare_document(source: Source, name: str, limits: Limits, chunking: ChunkLimits) -> Prepared:
         return prepare(source, name, limits, chunking, tokenizer)
 
-    gc.freeze()  # modules and token tables stay: looking through them again and again took a third of each document
-    gc.set_threshold(NEW_OBJECTS, 20, 100)
+    # Looking through modules and token tables again and again took a third of each document.
+    collect_rarely(NEW_OBJECTS)
     run(limits, prepare_document)
     return 0
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from ingest.children.channel import Buffer, Channel, Header
+from ingest.children.channel import Buffer, Channel, Header, size_of
 from ingest.children.confinement import allow_cpu, confine
 from ingest.children.messages import Kind, Request, pack_prepared, pack_vitals, unpack_request
 from ingest.children.vitals import OwnVitals
@@ -53,7 +53,7 @@ def serve(channel: Channel, limits: Limits, prepare_document: Prepare) -> None:
         channel.send(header, body)
         if header["kind"] == Kind.EXHAUSTED:
             return
-        if sum(memoryview(part).nbytes for part in body) > LARGE_BYTES:
+        if size_of(body) > LARGE_BYTES:
             del body
             gc.collect()  # what a long one left in cycles must not stand in the way of the next
 

@@ -82,7 +82,6 @@ TABLE: Final[Mapping[type[Exception], Row]] = {
     EmbedderMisbehaved: Row(503, SERVER_ERROR, "The embedding model gave no usable answer. Try again.", 5),
     ModelMissing: Row(503, SERVER_ERROR, None, 60),
 }
-FORESEEN: Final = tuple(TABLE)
 # Why a body could not be read: what Python's reader of JSON raised, the narrowest first.
 _UNREADABLE: Final[Mapping[type[Exception], str]] = {
     UnicodeDecodeError: "The request body is not valid JSON: it is not UTF-8.",

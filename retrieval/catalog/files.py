@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, 
 from retrieval.catalog.account_rows import BlobRow, FileRow, NewFile
 from retrieval.catalog.conflicts import Values, insert_unless_there
 from retrieval.catalog.holds import held
-from retrieval.catalog.paging import PageQuery, page, remember_place, remember_places
+from retrieval.catalog.paging import PageQuery, page, remember_places
 from retrieval.catalog.projects import Projects
 from retrieval.catalog.rows import Page
 from retrieval.catalog.tables import blobs, entries, files, parts
@@ -24,6 +24,7 @@ from retrieval.errors import NotFound, StorageQuotaReached
 from retrieval.ids import FileId, ProjectId, StoreId, well_formed
 
 _INSERT: Final = insert(files)
+_PLACES: Final[Select[Any]] = select(files.c.id, files.c.bytes, files.c.blob, files.c.created_at, files.c.serial)
 _OWN: Final = tuple(field.name for field in fields(FileRow) if field.name != "sha256")  # the hash is its blob's
 
 
@@ -113,38 +114,34 @@ class Files:
         transactions wait for each other's stores."""
         row = self.get(project, file)
         Projects(self._connection).lock_and_add_bytes(project, -row.bytes)
-        held = select(files.c.created_at, files.c.serial).where(files.c.id == file).with_for_update()
-        place = self._connection.execute(held).first()
-        if place is None:
+        held = self._connection.execute(_PLACES.where(files.c.id == file).with_for_update()).all()
+        if not held:
             raise NotFound(f"No such File object: {file}", param="id")
         left = detach_file(self._connection, file, now)
-        self._connection.execute(delete(files).where(files.c.id == file))
-        others = exists().where(files.c.blob == row.blob)
-        self._connection.execute(update(blobs).where(blobs.c.name == row.blob, ~others).values(orphaned_at=now))
-        remember_place(self._connection, project, file, project, (place[0], place[1]), now)
+        self._remove(project, held, now)
         return left
 
     def delete_unused(self, project: ProjectId, some: Sequence[FileId], now: int) -> int:
         """Delete those of these files that are in no store; how many there were. In one transaction, since no store is
         waited for. Their rows are held before stores are asked: nobody can attach them any more."""
         Projects(self._connection).lock_and_add_bytes(project, 0)  # before its files, as whoever deletes one does
-        rows = self._connection.execute(
-            select(files.c.id, files.c.bytes, files.c.blob, files.c.created_at, files.c.serial)
-            .where(files.c.id.in_(some), files.c.project_id == project)
-            .order_by(files.c.serial)
-            .with_for_update()
-        ).all()
+        mine = _PLACES.where(files.c.id.in_(some), files.c.project_id == project).order_by(files.c.serial)
+        held = self._connection.execute(mine.with_for_update()).all()
         used = set(self._connection.execute(select(entries.c.file_id).where(entries.c.file_id.in_(some))).scalars())
-        gone = {row.id: row for row in rows if row.id not in used}
-        if not gone:
-            return 0
-        Projects(self._connection).lock_and_add_bytes(project, -sum(row.bytes for row in gone.values()))
-        self._connection.execute(delete(files).where(files.c.id.in_(list(gone))))
-        nameless = blobs.c.name.in_({row.blob for row in gone.values()}) & ~exists().where(files.c.blob == blobs.c.name)
-        self._connection.execute(update(blobs).where(nameless).values(orphaned_at=now))
-        places = {file: (row.created_at, row.serial) for file, row in gone.items()}
-        remember_places(self._connection, project, places, project, now)
+        gone = [row for row in held if row.id not in used]
+        if gone:
+            Projects(self._connection).lock_and_add_bytes(project, -sum(row.bytes for row in gone))
+            self._remove(project, gone, now)
         return len(gone)
+
+    def _remove(self, project: ProjectId, gone: Sequence[Row[Any]], now: int) -> None:
+        """Rows that are held and in no store. A blob that nobody names any more is marked."""
+        self._connection.execute(delete(files).where(files.c.id.in_([row.id for row in gone])))
+        named = exists().where(files.c.blob == blobs.c.name)
+        mine = blobs.c.name.in_({row.blob for row in gone})
+        self._connection.execute(update(blobs).where(mine, ~named).values(orphaned_at=now))
+        places = {row.id: (row.created_at, row.serial) for row in gone}
+        remember_places(self._connection, project, places, project, now)
 
     def expired(self, now: int, most: int) -> tuple[FileRow, ...]:
         """Files whose time is over, oldest first; each is then deleted like any other."""

@@ -45,10 +45,8 @@ class Documents:
     def positions(self, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
         """Where each document stands in this table, or UNKNOWN."""
         table = self._position_of.values
-        inside = (numbers >= 0) & (numbers < len(table))
-        if np.count_nonzero(inside) == len(numbers):
-            return table[numbers]
         result = np.full(len(numbers), UNKNOWN, np.int32)
+        inside = (numbers >= 0) & (numbers < len(table))
         result[inside] = table[numbers[inside]]
         return result
 

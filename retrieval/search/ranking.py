@@ -63,7 +63,7 @@ class Rereader:
         folded = text.casefold()
         find = folded.find
         # Most words are in few of the texts, and a text is looked at for each: the first look is all that is spent.
-        firsts = [at if (at := find(word[0])) <= 0 else _beginning(word, folded, at) for word in self._words]
+        firsts = [at if (at := find(word.stem)) <= 0 else _beginning(word, folded, at) for word in self._words]
         share = sum(at >= 0 for at in firsts) / len(firsts)
         if len(firsts) == 1:
             return share

@@ -4,11 +4,12 @@ Opening reads the head and the table of checksums, nothing else. What is handed 
 by all processes of the machine, survives `close` and the file's deletion, and must not be written to.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,6 @@ from retrieval.segments.tensors import MappedTensors, Tensor
 from retrieval.storage.objects import Storage
 
 Rows = NDArray[np.integer]
-Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +31,6 @@ class Runs:
 
     numbers: NDArray[np.int64]
     starts: NDArray[np.int64]  # one more than numbers
-
-
-class Known(dict[int, Read]):
-    """What was read by number, each once: titles and headings repeat within an answer."""
-
-    def __init__(self, read: Callable[[int], Read]) -> None:
-        self._read = read
-
-    def __missing__(self, number: int) -> Read:
-        found = self[number] = self._read(number)
-        return found
 
 
 class Segment:
@@ -106,7 +95,7 @@ class Segment:
         places = self._places(rows)
         fields = self._picked(layout.ROWS, places).tolist()
         documents = self.document_of(places).tolist()
-        strings, paths = Known(self.string), Known(self.path)
+        string, path = cache(self.string), cache(self.path)  # titles and headings repeat within an answer
         return [
             StoredChunk(
                 document=document,
@@ -116,9 +105,9 @@ class Segment:
                 text=text,
                 tokens=row[layout.TOKENS],
                 place=row[layout.PLACE] or None,
-                title=strings[row[layout.TITLE]],
-                heading_path=paths[row[layout.PATH]],
-                table_header=strings[row[layout.TABLE_HEADER]],
+                title=string(row[layout.TITLE]),
+                heading_path=path(row[layout.PATH]),
+                table_header=string(row[layout.TABLE_HEADER]),
             )
             for document, row, text in zip(documents, fields, self._texts(places), strict=True)
         ]

@@ -5,7 +5,9 @@ kept alive by a Python reference for as long as FAISS may read it, and every row
 Searching never writes, so any number of threads may search; FAISS releases the interpreter's lock meanwhile.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, cast
 
 import faiss
@@ -37,19 +39,13 @@ class RowFilter:
     def __init__(self, bits: Bits) -> None:
         self._bits = bits
         self.selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
-        self.parameters = _Parameters(self.selector)
+        self.parameters = _parameters(self.selector)
 
 
-class _Parameters(dict[int, Any]):
+def _parameters(selector: object) -> Callable[[int], Any]:
     """What FAISS wants to be told besides a query, by the number of lists to visit: each made once, since that takes
     as long as scoring thirty rows."""
-
-    def __init__(self, selector: object) -> None:
-        self._selector = selector
-
-    def __missing__(self, lists: int) -> Any:
-        made = self[lists] = faiss.SearchParametersIVF(nprobe=lists, sel=self._selector)
-        return made
+    return cache(lambda lists: faiss.SearchParametersIVF(nprobe=lists, sel=selector))
 
 
 def best_rows(matrix: Matrix, query: Matrix, k: int, allowed: RowFilter | None = None) -> tuple[Rows, Matrix]:
@@ -204,7 +200,7 @@ class CodeStack:
         self._quantizer = faiss.IndexFlatIP(self._width)  # never asked: lists are chosen by the caller
         self._index = _index_of(self._quantizer, centroids, self.count, residual=residual)
         self._index.replace_invlists(self._stack, False)
-        self._unfiltered = _Parameters(None)
+        self._unfiltered = _parameters(None)
 
     def search(
         self, query: Matrix, count: int, lists: Rows, nearness: Matrix, allowed: RowFilter | None
@@ -224,7 +220,7 @@ class CodeStack:
             faiss.swig_ptr(scores),
             faiss.swig_ptr(ids),
             False,
-            (self._unfiltered if allowed is None else allowed.parameters)[len(lists)],
+            (self._unfiltered if allowed is None else allowed.parameters)(len(lists)),
             None,
         )
         found = ids >= 0
