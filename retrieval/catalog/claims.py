@@ -49,15 +49,44 @@ _WANTED: tuple[ColumnElement[Any], ...] = (
     files.c.blob,
     files.c.media_type,
 )
+# Held by nobody. A clock that is set back must not keep for an hour what it was to keep for seconds; whoever really
+# holds a file renews its lease by the new time.
+_DUE = (entries.c.leased_until <= bindparam("now")) | (entries.c.leased_until > bindparam("beyond"))
+# Built once: building a statement costs more than executing it.
+_WAITING = (
+    select(*_WANTED)
+    .join_from(entries, files, entries.c.file_id == files.c.id)
+    .where(entries.c.store_id == bindparam("whose"), _IN_PROGRESS, _DUE)
+    .order_by(entries.c.bulk, entries.c.serial)
+    .limit(bindparam("most"))
+)
+_WAITING_SMALL = _WAITING.where(files.c.bytes <= bindparam("largest"))
+_ANY_WAITING = select(entries.c.serial).where(entries.c.store_id == bindparam("whose"), _IN_PROGRESS, _DUE).limit(1)
+_NUMBER = update(stores).where(stores.c.id == bindparam("whose")).values(next_document=bindparam("next"))
+_LEASE = (
+    update(entries)
+    .where(entries.c.serial == bindparam("taken"))
+    .values(
+        document=bindparam("number"),
+        lease_token=bindparam("token"),
+        leased_until=bindparam("until"),
+        attempt=entries.c.attempt + 1,
+        deaths=entries.c.deaths + bindparam("died"),
+    )
+)
+_HELD = (
+    select(entries.c.file_id, entries.c.serial)
+    .where(entries.c.lease_token == bindparam("token"), entries.c.store_id == bindparam("whose"), _IN_PROGRESS)
+    .order_by(entries.c.serial)
+)
 _FREE = {"lease_token": None, "document": None}
 SUSPECTS_TOGETHER = 16
 LONGEST_HOLD_SECONDS = 900  # no lease and no pause is longer: what lies beyond was written by a clock gone wrong
 
 
-def _due(now: int) -> ColumnElement[bool]:
-    """Held by nobody. A clock that is set back must not keep for an hour what it was to keep for seconds; whoever
-    really holds a file renews its lease by the new time."""
-    return (entries.c.leased_until <= now) | (entries.c.leased_until > now + LONGEST_HOLD_SECONDS)
+def _at(now: int) -> dict[str, int]:
+    """The moment of `_DUE`."""
+    return {"now": now, "beyond": now + LONGEST_HOLD_SECONDS}
 
 
 def travelling(waiting: Sequence[Row[Any]], most_bytes: int, most_chunks: int | None = None) -> list[Row[Any]]:
@@ -116,36 +145,19 @@ class Claims:
             return []
         if edition not in {None, held.edition}:
             return []
-        free = (
-            select(*_WANTED)
-            .join_from(entries, files, entries.c.file_id == files.c.id)
-            .where(entries.c.store_id == store, _IN_PROGRESS, _due(now))
-            .order_by(entries.c.bulk, entries.c.serial)
-            .limit(most)
-        )
-        if largest_bytes is not None:
-            free = free.where(files.c.bytes <= largest_bytes)
-        taken = travelling(self._connection.execute(free).all(), most_bytes)
+        waiting = _WAITING if largest_bytes is None else _WAITING_SMALL
+        asked = {"whose": store, "most": most, "largest": largest_bytes, **_at(now)}
+        taken = travelling(self._connection.execute(waiting, asked).all(), most_bytes)
         if not taken:
             return []
         numbers = range(held.next_document, held.next_document + len(taken))
-        self._connection.execute(update(stores).where(stores.c.id == store).values(next_document=numbers.stop))
-        leased = (
-            update(entries)
-            .where(entries.c.serial == bindparam("taken"))
-            .values(
-                document=bindparam("number"),
-                lease_token=token,
-                leased_until=now + lease_seconds,
-                attempt=entries.c.attempt + 1,
-                deaths=entries.c.deaths + bindparam("died"),
-            )
-        )
+        self._connection.execute(_NUMBER, {"whose": store, "next": numbers.stop})
         died = [int(row.lease_token is not None) for row in taken]
+        lease = {"token": token, "until": now + lease_seconds}
         self._connection.execute(
-            leased,
+            _LEASE,
             [
-                {"taken": row.serial, "number": number, "died": dead}
+                {**lease, "taken": row.serial, "number": number, "died": dead}
                 for row, number, dead in zip(taken, numbers, died, strict=True)
             ],
         )
@@ -178,10 +190,8 @@ class Claims:
         """Serials of the entries that this token still holds; the store's row is held from here on."""
         if locked(self._connection, store) is None:
             return {}
-        held = select(entries.c.file_id, entries.c.serial).where(
-            entries.c.lease_token == token, entries.c.store_id == store, _IN_PROGRESS
-        )
-        found = {FileId(row.file_id): row.serial for row in self._connection.execute(held.order_by(entries.c.serial))}
+        held = self._connection.execute(_HELD, {"token": token, "whose": store})
+        found = {FileId(row.file_id): row.serial for row in held}
         return found if wanted is None else {file: found[file] for file in wanted if file in found}
 
     def renew(self, store: StoreId, token: LeaseToken, *, now: int, lease_seconds: int) -> frozenset[FileId]:
@@ -276,14 +286,13 @@ class Claims:
 
     def any_waiting(self, store: StoreId, *, now: int) -> bool:
         """Whether a claim would find anything, of whatever size."""
-        due = select(entries.c.serial).where(entries.c.store_id == store, _IN_PROGRESS, _due(now))
-        return self._connection.execute(due.limit(1)).first() is not None
+        return self._connection.execute(_ANY_WAITING, {"whose": store, **_at(now)}).first() is not None
 
     def waiting(self, *, now: int, untouched_seconds: int = 0, most: int = 1000) -> tuple[Waiting, ...]:
         """Stores for which somebody should ring: a file whose lease or pause is over, or that nobody has claimed
         for `untouched_seconds` after it was attached. Those who wait longest come first."""
         untouched = (entries.c.created_at <= now - untouched_seconds) | (entries.c.created_at > now)
-        due = _due(now) & ((entries.c.leased_until > 0) | untouched)
+        due = _DUE & ((entries.c.leased_until > 0) | untouched)
         wanted = (
             select(entries.c.store_id, stores.c.project_id, func.count())
             .join_from(entries, stores, entries.c.store_id == stores.c.id)
@@ -294,5 +303,5 @@ class Claims:
         )
         return tuple(
             Waiting(StoreId(store), ProjectId(project), files)
-            for store, project, files in self._connection.execute(wanted)
+            for store, project, files in self._connection.execute(wanted, _at(now))
         )

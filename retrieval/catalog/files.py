@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, insert, select, update
 
 from retrieval.catalog.account_rows import BlobRow, FileRow, NewFile
 from retrieval.catalog.conflicts import Values, insert_unless_there
@@ -51,6 +51,9 @@ def _wanted() -> Select[Any]:
     return select(*files.c, blobs.c.sha256).join_from(files, blobs, files.c.blob == blobs.c.name)
 
 
+_FILE: Final = _wanted().where(files.c.id == bindparam("wanted"), files.c.project_id == bindparam("whose"))
+
+
 class Files:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -90,7 +93,7 @@ class Files:
     def get(self, project: ProjectId, file: FileId) -> FileRow:
         row = None
         if well_formed(file):
-            row = self._connection.execute(_wanted().where(files.c.id == file, files.c.project_id == project)).first()
+            row = self._connection.execute(_FILE, {"whose": project, "wanted": file}).first()
         if row is None:
             raise NotFound(f"No such File object: {file}", param="id")
         return file_from(row)

@@ -5,9 +5,9 @@ holds are purged in time; a reader older than the last purge is given everything
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, ScalarSelect, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from retrieval.catalog.editions import active_reindex
 from retrieval.catalog.reindex_tables import reindexes
@@ -28,6 +28,43 @@ from retrieval.errors import NotFound
 from retrieval.ids import FileId, SegmentId, StoreId, well_formed
 
 _NONE: Attributes = {}
+
+# Built once: building a statement costs more than executing it.
+_STORE: Final = select(stores).where(stores.c.id == bindparam("whose"), stores.c.deleted_at.is_(None))
+_PRESENT: Final = (  # the edition that searches find
+    select(stores.c.edition).where(stores.c.id == bindparam("whose")).scalar_subquery()
+)
+_SEGMENTS: Final = (
+    select(segments)
+    .where(segments.c.store_id == bindparam("whose"), segments.c.removed_at.is_(None))
+    .order_by(segments.c.serial)
+)
+_SEGMENTS_SEARCHED: Final = _SEGMENTS.where(segments.c.edition == _PRESENT)
+_SEGMENTS_OF: Final = _SEGMENTS.where(segments.c.edition == bindparam("which"))
+_INSERT_SEGMENT: Final = insert(segments)
+_INDEXES: Final = (
+    select(indexes.c.segment_id, indexes.c.codebook, indexes.c.bytes, indexes.c.checksum)
+    .where(indexes.c.store_id == bindparam("whose"), indexes.c.codebook == bindparam("which"))
+    .where(indexes.c.removed_at.is_(None))
+    .order_by(indexes.c.segment_id)
+)
+_CODEBOOK: Final = select(codebooks).where(
+    codebooks.c.store_id == bindparam("whose"), codebooks.c.version == bindparam("which")
+)
+_DOCUMENTS_SINCE: Final = (
+    select(
+        documents.c.number,
+        documents.c.file_id,
+        documents.c.filename,
+        documents.c.attributes,
+        documents.c.living,
+        documents.c.changed,
+    )
+    .where(documents.c.store_id == bindparam("whose"), documents.c.edition == bindparam("which"))
+    .where(documents.c.changed > bindparam("after"))
+    .order_by(documents.c.number)
+)
+_DOCUMENTS_LIVING: Final = _DOCUMENTS_SINCE.where(documents.c.living)
 
 
 def _segment(row: Row[Any]) -> SegmentRow:
@@ -52,23 +89,19 @@ def _codebook(row: Row[Any]) -> CodebookRow:
 
 def insert_segment(connection: Connection, project: str, segment: SegmentRow, edition: int) -> None:
     connection.execute(
-        insert(segments).values(
-            id=segment.id,
-            store_id=segment.store_id,
-            project_id=project,
-            rows=segment.rows,
-            width=segment.width,
-            bytes=segment.bytes,
-            checksum=segment.checksum,
-            created_at=segment.created_at,
-            edition=edition,
-        )
+        _INSERT_SEGMENT,
+        {
+            "id": segment.id,
+            "store_id": segment.store_id,
+            "project_id": project,
+            "rows": segment.rows,
+            "width": segment.width,
+            "bytes": segment.bytes,
+            "checksum": segment.checksum,
+            "created_at": segment.created_at,
+            "edition": edition,
+        },
     )
-
-
-def _present(store: StoreId) -> ScalarSelect[Any]:
-    """The edition that searches find."""
-    return select(stores.c.edition).where(stores.c.id == store).scalar_subquery()
 
 
 class Manifests:
@@ -80,9 +113,7 @@ class Manifests:
         only the living are listed, otherwise the dead too. With `edition`, not what searches find but that edition."""
         row = None
         if well_formed(store):
-            row = self._connection.execute(
-                select(stores).where(stores.c.id == store, stores.c.deleted_at.is_(None))
-            ).first()
+            row = self._connection.execute(_STORE, {"whose": store}).first()
         if row is None:
             raise no_such_store(store)
         if since < row.purged_generation or since > row.generation:
@@ -119,21 +150,16 @@ class Manifests:
 
     def segments(self, store: StoreId, edition: int | None = None) -> tuple[SegmentRow, ...]:
         """Of an edition; None: of the one that searches find."""
-        mine = segments.c.edition == (_present(store) if edition is None else edition)
-        live = select(segments).where(segments.c.store_id == store, segments.c.removed_at.is_(None), mine)
-        return tuple(_segment(row) for row in self._connection.execute(live.order_by(segments.c.serial)))
+        live = _SEGMENTS_SEARCHED if edition is None else _SEGMENTS_OF
+        found = self._connection.execute(live, {"whose": store, "which": edition})
+        return tuple(_segment(row) for row in found)
 
     def _indexes(self, store: StoreId, version: int) -> tuple[IndexRow, ...]:
-        live = (
-            select(indexes.c.segment_id, indexes.c.codebook, indexes.c.bytes, indexes.c.checksum)
-            .where(indexes.c.store_id == store, indexes.c.codebook == version, indexes.c.removed_at.is_(None))
-            .order_by(indexes.c.segment_id)
-        )
-        return tuple(IndexRow(SegmentId(row[0]), row[1], row[2], row[3]) for row in self._connection.execute(live))
+        found = self._connection.execute(_INDEXES, {"whose": store, "which": version})
+        return tuple(IndexRow(SegmentId(row[0]), row[1], row[2], row[3]) for row in found)
 
     def _codebook(self, store: StoreId, version: int) -> CodebookRow:
-        found = select(codebooks).where(codebooks.c.store_id == store, codebooks.c.version == version)
-        return _codebook(self._connection.execute(found).one())
+        return _codebook(self._connection.execute(_CODEBOOK, {"whose": store, "which": version}).one())
 
     def codebook(self, store: StoreId, edition: int | None = None) -> CodebookRow | None:
         """An edition's present codebook, if it has one; None: of the edition that searches find."""
@@ -148,19 +174,8 @@ class Manifests:
         return {store.edition: store.codebook} | ({} if job is None else {job.edition: job.codebook})
 
     def _documents(self, store: StoreId, since: int, edition: int) -> tuple[DocumentRow, ...]:
-        columns = (
-            documents.c.number,
-            documents.c.file_id,
-            documents.c.filename,
-            documents.c.attributes,
-            documents.c.living,
-            documents.c.changed,
-        )
-        mine = (documents.c.store_id == store) & (documents.c.edition == edition)
-        wanted = select(*columns).where(mine, documents.c.changed > since)
-        if not since:
-            wanted = wanted.where(documents.c.living)
-        found = self._connection.execute(wanted.order_by(documents.c.number)).all()
+        wanted = _DOCUMENTS_SINCE if since else _DOCUMENTS_LIVING
+        found = self._connection.execute(wanted, {"whose": store, "which": edition, "after": since}).all()
         texts = list({text for _, _, _, text, _, _ in found if text is not None})
         attributes: dict[str | None, Attributes] = dict(zip(texts, many_attributes_from_json(texts), strict=True))
         attributes[None] = _NONE
@@ -172,7 +187,7 @@ class Manifests:
     def loads(self, store: StoreId, edition: int | None = None) -> tuple[SegmentLoad, ...]:
         """For each live segment of an edition (None: of the one that searches find) how many documents and chunks of
         it live: what a merge would keep."""
-        mine = segments.c.edition == (_present(store) if edition is None else edition)
+        mine = segments.c.edition == (_PRESENT if edition is None else edition)
         living = (documents.c.segment_id == segments.c.id) & (documents.c.store_id == store) & documents.c.living
         wanted = (
             select(
@@ -188,7 +203,7 @@ class Manifests:
         )
         return tuple(
             SegmentLoad(SegmentId(segment), rows, int(living_documents), int(chunks))
-            for segment, rows, living_documents, chunks in self._connection.execute(wanted)
+            for segment, rows, living_documents, chunks in self._connection.execute(wanted, {"whose": store})
         )
 
     def lives(self, store: StoreId, held_by: Collection[SegmentId]) -> tuple[list[int], list[int]]:

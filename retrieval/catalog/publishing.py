@@ -41,6 +41,7 @@ _HELD = (
     .where(entries.c.status == FileStatus.IN_PROGRESS.value)
     .order_by(entries.c.serial)
 )
+_INSERT_DOCUMENTS = insert(documents)
 _COMPLETE = (
     update(entries)
     .where(entries.c.serial == bindparam("mine"))
@@ -129,7 +130,7 @@ def _insert_documents(
     generation: int,
 ) -> None:
     connection.execute(
-        insert(documents),
+        _INSERT_DOCUMENTS,
         [
             {
                 "store_id": store.id,

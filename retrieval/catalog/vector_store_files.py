@@ -8,7 +8,7 @@ also where the attempt fails or is cancelled.
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, insert, select, update
 
 from retrieval.catalog.paging import PageQuery, page, remember_place
 from retrieval.catalog.rows import (
@@ -44,6 +44,24 @@ _WAITING = {
 }
 
 
+# Built once: building a statement costs more than executing it.
+_HOLD_FILES = (
+    select(files.c.id)
+    .where(files.c.project_id == bindparam("owner"), files.c.id.in_(bindparam("wanted", expanding=True)))
+    .with_for_update(read=True, key_share=True)
+)
+_HELD = select(entries).where(
+    entries.c.store_id == bindparam("whose"), entries.c.file_id.in_(bindparam("wanted", expanding=True))
+)
+_INSERT = insert(entries).returning(entries.c.serial, sort_by_parameter_order=True)
+_KILL = (
+    update(documents)
+    .where(documents.c.store_id == bindparam("whose"), documents.c.file_id.in_(bindparam("leaving", expanding=True)))
+    .where(documents.c.living)
+    .values(living=False, changed=bindparam("generation"))
+)
+
+
 def entry_from(row: Row[Any]) -> StoreFileRow:
     return StoreFileRow(
         file_id=FileId(row.file_id),
@@ -71,6 +89,14 @@ def entry_columns() -> Select[Any]:
     )
 
 
+_ENTRY = (
+    entry_columns()
+    .join(stores, entries.c.store_id == stores.c.id)
+    .where(entries.c.store_id == bindparam("whose"), entries.c.file_id == bindparam("wanted"))
+    .where(stores.c.project_id == bindparam("owner"), stores.c.deleted_at.is_(None))
+)
+
+
 def _no_such_entry(file: str) -> NotFound:
     return NotFound(f"No such VectorStoreFile object: {file}", param="file_id")
 
@@ -79,8 +105,8 @@ def _held(connection: Connection, store: StoreId, wanted: Collection[str]) -> di
     """Entries of a store by file id."""
     found: dict[str, Row[Any]] = {}
     for some in slices(list(wanted)):
-        here = select(entries).where(entries.c.store_id == store, entries.c.file_id.in_(some))
-        found.update((row.file_id, row) for row in connection.execute(here))
+        here = connection.execute(_HELD, {"whose": store, "wanted": some})
+        found.update((row.file_id, row) for row in here)
     return found
 
 
@@ -108,8 +134,7 @@ def detach(
 def kill(connection: Connection, store: StoreId, leaving: Sequence[str], generation: int) -> None:
     """End the documents of these files, in every edition."""
     for some in slices(leaving):
-        here = (documents.c.store_id == store) & documents.c.file_id.in_(some) & documents.c.living
-        connection.execute(update(documents).where(here).values(living=False, changed=generation))
+        connection.execute(_KILL, {"whose": store, "leaving": some, "generation": generation})
 
 
 def detach_file(connection: Connection, file: FileId, now: int) -> tuple[StoreId, ...]:
@@ -147,13 +172,7 @@ class VectorStoreFiles:
     def get(self, project: ProjectId, store: StoreId, file: FileId) -> StoreFileRow:
         row = None
         if well_formed(store) and well_formed(file):
-            wanted = (
-                entry_columns()
-                .join(stores, entries.c.store_id == stores.c.id)
-                .where(entries.c.store_id == store, entries.c.file_id == file)
-                .where(stores.c.project_id == project, stores.c.deleted_at.is_(None))
-            )
-            row = self._connection.execute(wanted).first()
+            row = self._connection.execute(_ENTRY, {"whose": store, "wanted": file, "owner": project}).first()
         if row is None:
             raise _no_such_entry(file)
         return entry_from(row)
@@ -209,8 +228,7 @@ class VectorStoreFiles:
     def _hold_files(self, project: ProjectId, wanted: Sequence[FileId], param: str) -> None:
         found: set[str] = set()
         for some in slices([file for file in dict.fromkeys(wanted) if well_formed(file)]):
-            there = select(files.c.id).where(files.c.project_id == project, files.c.id.in_(some))
-            found.update(self._connection.execute(there.with_for_update(read=True, key_share=True)).scalars())
+            found.update(self._connection.execute(_HOLD_FILES, {"owner": project, "wanted": some}).scalars())
         for index, file in enumerate(wanted):
             if file not in found:
                 raise NotFound(f"No such File object: {file}", param=param.format(index))
@@ -243,8 +261,7 @@ class VectorStoreFiles:
             }
             for wish in wishes
         ]
-        statement = insert(entries).returning(entries.c.serial, sort_by_parameter_order=True)
-        serials = list(self._connection.execute(statement, rows).scalars())
+        serials = list(self._connection.execute(_INSERT, rows).scalars())
         move(self._connection, store, serials, None, FileStatus.IN_PROGRESS)
 
     def _settled_as_wished(self, row: Row[Any], wish: Attachment) -> bool:

@@ -26,7 +26,7 @@ DAY_SECONDS = 86400
 _USE_NOTED_EVERY_SECONDS = 60
 
 
-# The statements of every publish are built once: building costs more than executing.
+# Built once: building a statement costs more than executing it.
 _HOLD = (
     select(stores)
     .where(stores.c.id == bindparam("whose"), stores.c.deleted_at.is_(None))
@@ -37,6 +37,20 @@ _NEXT_GENERATION = (
     .where(stores.c.id == bindparam("whose"))
     .values(generation=stores.c.generation + 1)
     .returning(stores.c.generation)
+)
+_NOTE_USE = (
+    update(stores)
+    .where(
+        stores.c.id == bindparam("whose"),
+        stores.c.last_active_at <= bindparam("before"),
+        stores.c.expired_at.is_(None),
+        stores.c.deleted_at.is_(None),
+        or_(stores.c.expires_at.is_(None), stores.c.expires_at > bindparam("now")),
+    )
+    .values(last_active_at=bindparam("now"), expires_at=bindparam("now") + stores.c.expires_days * DAY_SECONDS)
+)
+_OF_PROJECT = select(stores).where(
+    stores.c.id == bindparam("whose"), stores.c.project_id == bindparam("owner"), stores.c.deleted_at.is_(None)
 )
 
 
@@ -117,17 +131,7 @@ def next_generation(connection: Connection, store: StoreId) -> int:
 
 def note_use(connection: Connection, store: StoreId, now: int, *, at_least_seconds: int = 0) -> bool:
     """Move `last_active_at`, never backwards, and with it the time of expiry. An expired store stays so."""
-    moved = connection.execute(
-        update(stores)
-        .where(
-            stores.c.id == store,
-            stores.c.last_active_at <= now - at_least_seconds,
-            stores.c.expired_at.is_(None),
-            stores.c.deleted_at.is_(None),
-            or_(stores.c.expires_at.is_(None), stores.c.expires_at > now),
-        )
-        .values(last_active_at=now, expires_at=now + stores.c.expires_days * DAY_SECONDS)
-    )
+    moved = connection.execute(_NOTE_USE, {"whose": store, "now": now, "before": now - at_least_seconds})
     return moved.rowcount > 0
 
 
@@ -178,10 +182,7 @@ class VectorStores:
     def get(self, project: ProjectId, store: StoreId) -> StoreRow:
         row = None
         if well_formed(store):
-            wanted = select(stores).where(
-                stores.c.id == store, stores.c.project_id == project, stores.c.deleted_at.is_(None)
-            )
-            row = self._connection.execute(wanted).first()
+            row = self._connection.execute(_OF_PROJECT, {"whose": store, "owner": project}).first()
         if row is None:
             raise no_such_store(store)
         return store_from(row)
