@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from retrieval.catalog.editions import active_reindex
 from retrieval.catalog.reindex_tables import reindexes
 from retrieval.catalog.rows import (
-    Attributes,
     CodebookRow,
     DocumentRow,
     IndexRow,
@@ -25,9 +24,7 @@ from retrieval.catalog.tally import slices
 from retrieval.catalog.values import many_attributes_from_json
 from retrieval.catalog.vector_stores import locked, next_generation, no_such_store
 from retrieval.errors import NotFound
-from retrieval.ids import FileId, SegmentId, StoreId, well_formed
-
-_NONE: Attributes = {}
+from retrieval.ids import SegmentId, StoreId, well_formed
 
 # Built once: building a statement costs more than executing it.
 _STORE: Final = select(stores).where(stores.c.id == bindparam("whose"), stores.c.deleted_at.is_(None))
@@ -176,12 +173,12 @@ class Manifests:
     def _documents(self, store: StoreId, since: int, edition: int) -> tuple[DocumentRow, ...]:
         wanted = _DOCUMENTS_SINCE if since else _DOCUMENTS_LIVING
         found = self._connection.execute(wanted, {"whose": store, "which": edition, "after": since}).all()
-        texts = list({text for _, _, _, text, _, _ in found if text is not None})
-        attributes: dict[str | None, Attributes] = dict(zip(texts, many_attributes_from_json(texts), strict=True))
-        attributes[None] = _NONE
+        attributes = many_attributes_from_json([text or "{}" for _, _, _, text, _, _ in found])
         return tuple(
-            DocumentRow(number, FileId(file), name, attributes[text], living, changed)
-            for number, file, name, text, living, changed in found
+            [  # thousands, and a list is made in half the time that a generator takes
+                DocumentRow(number, file, name, values, living, changed)
+                for (number, file, name, _, living, changed), values in zip(found, attributes, strict=True)
+            ]
         )
 
     def loads(self, store: StoreId, edition: int | None = None) -> tuple[SegmentLoad, ...]:

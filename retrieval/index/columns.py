@@ -46,6 +46,12 @@ class Dictionary:
             self.texts.append(text)
         return code
 
+    def codes(self, texts: Sequence[str]) -> list[int]:
+        """`code` of each."""
+        for text in dict.fromkeys(texts):
+            self.code(text)
+        return list(map(self._code_of.__getitem__, texts))
+
     def find(self, text: str) -> int:
         return self._code_of.get(text, -1)
 
@@ -92,7 +98,7 @@ class Column:
         if kind is None:
             kinds = np.array([_kind(value) for value in values], np.uint8)
             return kinds, np.array([self._number(value) for value in values], np.float64)
-        numbers = list(map(self.dictionary.code, cast("Sequence[str]", values))) if kind == STRING else values
+        numbers = self.dictionary.codes(cast("Sequence[str]", values)) if kind == STRING else values
         return np.full(len(values), kind, np.uint8), np.array(numbers, np.float64)
 
     def _number(self, value: AttributeValue | None) -> float:
