@@ -114,7 +114,9 @@ def revoke(
                 tx.keys.revoke(found.id, before.id, now)
                 after = tx.keys.get(found.id, before.id)
         except NotFound as error:
-            _refuse(f"{error} in the project {project!r}. `carrel keys list` shows the ids.", Exit.NOT_FOUND)
+            _refuse(
+                f"{error} in the project {project!r}. `carrel keys list --project NAME` has the ids.", Exit.NOT_FOUND
+            )
     said = f"{key} was revoked before." if before.revoked_at is not None else f"{key} is revoked."
     Output(as_json=as_json).done(_record(after, now), said)
 

@@ -183,7 +183,7 @@ def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> Response:
         body = getattr(request.scope.get("route"), "body_field", None)
-        problem = describe(_details(error), body.field_info.annotation if body else None)
+        problem = describe(_details(error), body.field_info.annotation if body else None, error.body)
         return error_answer(400, problem.message, param=problem.param, code=problem.code)
 
     @app.exception_handler(HTTPException)

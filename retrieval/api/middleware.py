@@ -100,6 +100,9 @@ async def _admit(scope: Scope, told: Told, service: Service) -> None:
 
 def _bounded(path: str, told: Told, receive: Receive) -> Receive:
     """Refuses a body that says it is too long at once, one that turns out to be when it does."""
+    coding = told.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
+    if coding not in {"", "identity"}:
+        raise InvalidInput(f"The request body is coded ('Content-Encoding: {coding[:40]}'): send it as it is.")
     most = _most_bytes(path)
     said = told.get(b"content-length", b"0")
     if not said.isdigit():

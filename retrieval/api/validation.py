@@ -4,6 +4,7 @@ Bodies are closed Pydantic models. Their errors are many and speak Python; a cal
 terms of what was sent.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args
@@ -49,32 +50,40 @@ _UNION_MARKS: Final = ("function-", "lax-or-strict", "constrained-", "list[", "t
 _UNION_TYPES: Final = {"str", "int", "float", "bool", "none", "dict", "list"}
 
 
-def path_of(location: Sequence[int | str]) -> str:
-    """('body', 'filters', 1, 'type') -> 'filters[1].type'."""
+def path_of(location: Sequence[int | str], sent: object = None) -> str:
+    """('body', 'filters', 1, 'type') -> 'filters[1].type'.
+
+    What is a name in the document that was `sent` is one here, whatever it looks like.
+    """
     path = ""
     for index, part in enumerate(location):
         if isinstance(part, int):
             path += f"[{part}]"
-        elif (index == 0 and part in _PLACES) or part in _UNION_TYPES or part.startswith(_UNION_MARKS):
+            sent = sent[part] if isinstance(sent, list) and 0 <= part < len(sent) else None
+        elif index == 0 and part in _PLACES:
             continue
-        elif part[:1].isupper():
-            continue  # the name of a model within a union
+        elif isinstance(sent, dict) and part in sent:
+            path += f".{part}" if path else part
+            sent = sent[part]
+        elif part in _UNION_TYPES or part.startswith(_UNION_MARKS) or part[:1].isupper():
+            continue  # the type, or the name of a model within a union
         else:
             path += f".{part}" if path else part
+            sent = None
     return path
 
 
-def describe(errors: Sequence[Mapping[str, Any]], body: object = None) -> Problem:
+def describe(errors: Sequence[Mapping[str, Any]], body: object = None, sent: object = None) -> Problem:
     """The first error that says most: inside a union the deepest one is about what the caller meant.
 
-    `body`: the type of the body, to tell which names it knows.
+    `body`: the type of the body, to tell which names it knows. `sent`: the document, to tell names from types.
     """
     if not errors:
         return Problem("The request is not valid.", None, None)
-    first = errors[0]
-    root = path_of(first["loc"]).split(".")[0].split("[")[0]
-    same = [error for error in errors if path_of(error["loc"]).startswith(root)]
-    return _describe(max(same, key=lambda error: len(path_of(error["loc"]))) if len(same) > 1 else first, body)
+    told = [(path_of(error["loc"], sent), error) for error in errors]
+    root = re.split(r"[.\[]", told[0][0])[0]
+    same = [(path, error) for path, error in told if path.startswith(root)]
+    return _describe(*max(same, key=lambda one: len(one[0])), body)
 
 
 def _known_beside(location: Sequence[int | str], body: object) -> list[str]:
@@ -95,8 +104,8 @@ def _models(annotation: object) -> Iterator[type[BaseModel]]:
         yield from _models(part)
 
 
-def _describe(error: Mapping[str, Any], body: object) -> Problem:
-    kind, path = str(error["type"]), path_of(error["loc"])
+def _describe(path: str, error: Mapping[str, Any], body: object) -> Problem:
+    kind = str(error["type"])
     context: Mapping[str, Any] = error.get("ctx") or {}
     at = f"'{path}'" if path else "the request body"
     if kind in {"json_invalid", "json_type"}:
@@ -113,6 +122,8 @@ def _describe(error: Mapping[str, Any], body: object) -> Problem:
         return Problem("The request body must be JSON: send 'Content-Type: application/json'.", None, None)
     if kind in _TYPES:
         return Problem(f"Invalid type for {at}: expected {_TYPES[kind]}.", path or None, "invalid_type")
+    if kind == "finite_number":
+        return Problem(f"Invalid value for {at}: must be a finite number.", path, "invalid_value")
     if kind == "string_unicode":
         return Problem(f"{at} must be valid Unicode: it has a lone surrogate.", path, "invalid_value")
     ranged = _range(kind, at, path, context)

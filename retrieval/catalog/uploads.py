@@ -11,10 +11,11 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from retrieval.catalog.account_rows import FileRow, NewFile, PartRow, UploadRow, UploadStatus
 from retrieval.catalog.files import Files
+from retrieval.catalog.projects import Projects
 from retrieval.catalog.tables import parts, uploads
 from retrieval.catalog.tally import slices
 from retrieval.catalog.values import storable, within_range
-from retrieval.errors import NotAllowedNow, NotFound
+from retrieval.errors import NotAllowedNow, NotFound, StorageQuotaReached
 from retrieval.ids import FileId, PartId, ProjectId, UploadId, well_formed
 
 LIFETIME_SECONDS = 3600
@@ -98,9 +99,24 @@ class Uploads:
             raise NotAllowedNow(f"Upload {upload} is {found.status.value}.", param="upload_id")
         return found
 
-    def add_part(self, project: ProjectId, upload: UploadId, part: PartId, size: int, blob: str, now: int) -> PartRow:
-        """Add a part whose bytes are durable under the name `blob`."""
+    def add_part(
+        self,
+        project: ProjectId,
+        upload: UploadId,
+        part: PartId,
+        size: int,
+        blob: str,
+        now: int,
+        *,
+        most_bytes: int | None = None,
+    ) -> PartRow:
+        """Add a part whose bytes are durable under the name `blob`. `most_bytes`: that the project may have in files
+        and parts afterwards."""
         self._pending(project, upload, now)
+        if most_bytes is not None:  # under the project's lock, or parts sent at once would each find the same room
+            stored = Projects(self._connection).lock_and_add_bytes(project, 0) + self.pending_bytes(project) + size
+            if stored > most_bytes:
+                raise StorageQuotaReached(most=most_bytes, stored=stored)
         values = {
             "id": part,
             "upload_id": upload,

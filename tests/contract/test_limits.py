@@ -1,6 +1,7 @@
 """Rate limits and quotas as callers meet them: headers, 429 with a time to come back, and nothing taken in vain."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
@@ -107,6 +108,25 @@ def test_parts_of_unfinished_uploads_count_too(server: Server) -> None:
         client.uploads.parts.create(upload, data=b"a" * (4 << 20))
     with pytest.raises(openai.RateLimitError):
         client.files.create(file=("a.txt", b"a" * (4 << 20)), purpose="assistants")
+
+
+def test_parts_sent_at_once_do_not_all_find_the_same_room(server: Server) -> None:
+    """Each looks before its bytes are taken in; only one of them may stay."""
+    client = server.client(server.new_key({"bytes_stored": 1_000_000}))
+    upload = client.uploads.create(filename="u", purpose="assistants", bytes=900_000, mime_type="text/plain").id
+    before = {one.name for one in server.service.resources.storage.list("")}
+
+    def send(_: int) -> bool:
+        try:
+            client.uploads.parts.create(upload, data=b"a" * 600_000)
+        except openai.RateLimitError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(send, range(4))) == 1
+    after = {one.name for one in server.service.resources.storage.list("")}
+    assert len(after - before) == 1, "nothing is left of those that were refused"
 
 
 def test_searching_and_reading_go_on_when_the_quota_is_used_up(server: Server) -> None:

@@ -477,3 +477,40 @@ def test_content_of_a_file_that_has_none_is_refused_with_the_reason(server: Serv
         assert "cancelled" in refused(http.get(f"{at}/{file}/chunks"), 400, None, "file_id")
         assert failed.last_error is not None
         assert failed.last_error.message in refused(http.get(f"{at}/{failed.id}/content"), 400, None, "file_id")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        (STORES, {"Name": "a"}, "Name"),
+        (STORES, {"str": "a"}, "str"),
+        (STORES, {"metadata": {"Author": 1}}, "metadata.Author"),
+        (STORES, {"chunking_strategy": {"type": "auto", "Static": {}}}, "chunking_strategy.Static"),
+        (SEARCH, {"query": "a", "ranking_options": {"Ranker": "auto"}}, "ranking_options.Ranker"),
+        (BATCHES, {"files": [{"file_id": "a", "File": 1}]}, "files[0].File"),
+    ],
+)
+def test_a_name_that_looks_like_a_type_is_told_as_it_was_sent(
+    place: Place, path: str, body: object, param: str
+) -> None:
+    error = place.http.post(path.format(store=place.store), json=body)
+    assert error.status_code == 400
+    assert error.json()["error"]["param"] == param
+    assert f"'{param}'" in error.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", [STORES, SEARCH, "/v1/files"])
+def test_a_coded_body_is_refused_for_its_coding(place: Place, path: str) -> None:
+    answer = place.http.post(path.format(store=place.store), content=b"\x1f\x8b", headers={"content-encoding": "gzip"})
+    assert answer.status_code == 400
+    assert_is("ErrorResponse", answer.json())
+    assert "'Content-Encoding: gzip'" in answer.json()["error"]["message"]
+
+
+def test_a_weight_that_is_no_number_is_refused_in_a_sentence(place: Place) -> None:
+    body = b'{"query": "a", "ranking_options": {"hybrid_search": {"embedding_weight": Infinity, "text_weight": 1}}}'
+    answer = place.http.post(
+        SEARCH.format(store=place.store), content=body, headers={"content-type": "application/json"}
+    )
+    name = "ranking_options.hybrid_search.embedding_weight"
+    assert answer.json()["error"]["message"] == f"Invalid value for '{name}': must be a finite number."

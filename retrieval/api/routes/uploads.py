@@ -17,7 +17,7 @@ from retrieval.api.schemas.files import plain_name
 from retrieval.api.schemas.uploads import MOST_UPLOAD_BYTES, CompleteUpload, CreateUpload, PartObject, UploadObject
 from retrieval.catalog.account_rows import NewFile, UploadRow, UploadStatus
 from retrieval.catalog.uploads import NewUpload
-from retrieval.errors import InvalidInput, StorageQuotaReached, UnknownParameter
+from retrieval.errors import CallerError, InvalidInput, StorageQuotaReached, UnknownParameter
 from retrieval.ids import PartId, UploadId, new_file_id, new_part_id, new_upload_id
 from retrieval.resources import Resources
 from retrieval.storage.blobs import BlobFacts, Incoming
@@ -61,7 +61,7 @@ async def add_part(upload_id: str, request: Request, caller: Writer, service: Se
             return body
 
         form = await read_form(request, "data", open_sink)
-        kept = await run_in_threadpool(_keep_part, form, incoming, upload, part, caller, resources)
+        kept = await run_in_threadpool(_keep_part, form, incoming, upload, part, caller, service)
     uploaded(request, caller, incoming[0].facts.bytes)
     return kept
 
@@ -75,16 +75,22 @@ def _pending(upload: UploadId, caller: Caller, resources: Resources) -> UploadRo
 
 
 def _keep_part(
-    form: Form, incoming: list[Incoming], upload: UploadId, part: PartId, caller: Caller, resources: Resources
+    form: Form, incoming: list[Incoming], upload: UploadId, part: PartId, caller: Caller, service: Service
 ) -> PartObject:
     for name in form.fields:
         raise UnknownParameter(name, ("data",))
     if not incoming:
         raise InvalidInput("Missing required parameter: 'data'.", param="data", code="missing_required_parameter")
+    resources, most = service.resources, service.limiter.most_bytes(caller)
     facts = incoming[0].finish()
-    with resources.catalog.transaction() as tx:
-        now = resources.catalog.now()
-        return PartObject.of(tx.uploads.add_part(caller.project, upload, part, facts.bytes, facts.name, now))
+    try:
+        with resources.catalog.transaction() as tx:
+            now, size, name = resources.catalog.now(), facts.bytes, facts.name
+            row = tx.uploads.add_part(caller.project, upload, part, size, name, now, most_bytes=most)
+    except CallerError:  # no room, or the upload was settled meanwhile
+        resources.storage.delete(facts.name)
+        raise
+    return PartObject.of(row)
 
 
 @router.post("/{upload_id}/complete")
