@@ -3,7 +3,7 @@
 import functools
 import socket
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 import uvicorn
@@ -20,8 +20,6 @@ from ingest.collecting import collect_rarely
 from retrieval.api.app import create_app
 from retrieval.api.service import open_service
 
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-
 
 def api(
     config: ConfigOption = None,
@@ -31,6 +29,10 @@ def api(
     """Run the API in the foreground: one process, or as many as `api.processes` says."""
     tie(tied)
     settings = load_settings(file=config)
+    problem = supervisor.open_to_anybody(settings)
+    if problem is not None:
+        typer.echo(problem, err=True)
+        raise typer.Exit(Exit.SETTINGS)
     if listening >= 0:
         run_api(settings, inherited(listening))
         return
@@ -48,9 +50,6 @@ def api(
 def run_api(settings: Settings, listening: socket.socket) -> None:
     """Serve from a socket that listens already, until told to end."""
     configure()
-    if not settings.access.require_keys and settings.host not in LOOPBACK:
-        typer.echo(f"Without keys the service listens on loopback only, not on {settings.host}.", err=True)
-        raise typer.Exit(Exit.SETTINGS)
     application = create_app(functools.partial(open_service, settings))
     server = uvicorn.Server(server_config(settings, application))
     collect_rarely()

@@ -29,7 +29,7 @@ from carrel.greeting import greet
 from carrel.journal import Journal
 from carrel.listening import PortTaken, listen
 from carrel.lookout import watch
-from carrel.options import address
+from carrel.options import LOOPBACK, address
 from configs.settings import Settings
 from ingest.cores import usable_cores
 from retrieval.api.first_key import ensure_key, first_project, pepper_of
@@ -140,14 +140,14 @@ def serve(settings: Settings, config: Path | None) -> int:
 
 
 def _serve(settings: Settings, config: Path | None, lock: int) -> int:
+    problem = _problem(settings)
+    if problem is not None:
+        typer.echo(problem, err=True)
+        return Exit.SETTINGS
     try:
         listening = listen(settings.host, settings.port)
     except PortTaken as error:
         typer.echo(str(error), err=True)
-        return Exit.SETTINGS
-    problem = _problem(settings)
-    if problem is not None:
-        typer.echo(problem, err=True)
         return Exit.SETTINGS
     with Catalog.open(catalog_url(settings)) as catalog:
         folder, required = settings.data_dir, settings.access.require_keys
@@ -194,8 +194,18 @@ def _run(supervisor: Supervisor) -> None:
     supervisor.run()
 
 
+def open_to_anybody(settings: Settings) -> str | None:
+    """Why a service that asks for no keys may not listen where it is told to."""
+    if settings.access.require_keys or settings.host in LOOPBACK:
+        return None
+    return f"Without keys the service listens on loopback only, not on {settings.host}."
+
+
 def _problem(settings: Settings) -> str | None:
     """What would make every child fail at once, found before any is started."""
+    problem = open_to_anybody(settings)
+    if problem is not None:
+        return problem
     for given in embedder_configs(settings):
         if given.provider == "local" and not (given.folder / given.model).is_dir():
             return (

@@ -8,7 +8,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.whole import KEY, Whole, pause
+from carrel.exits import Exit
+from tests.support.whole import KEY, START_SECONDS, Whole, installed, pause
 
 PROCESSES = 2
 
@@ -79,3 +80,16 @@ def test_processes_share_a_port_and_every_one_reads_what_another_wrote(whole: Wh
     assert not psutil.wait_procs(below, timeout=10)[1]
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", whole.port)) != 0
+
+
+@pytest.mark.parametrize("part", ["serve", "api"])
+def test_without_keys_nothing_is_started_that_others_could_reach(tmp_path: Path, part: str) -> None:
+    """Not even to be restarted for ever by the supervisor."""
+    open_to_anybody = {"CARREL_HOST": "0.0.0.0", "CARREL_ACCESS_REQUIRE_KEYS": "false", "CARREL_API_PROCESSES": "2"}
+    with installed(tmp_path / "data", open_to_anybody) as whole:
+        whole.part = part
+        whole.process = whole.launch()
+        assert whole.process.wait(START_SECONDS) == Exit.SETTINGS
+        assert (
+            "Without keys the service listens on loopback only, not on 0.0.0.0." in (whole.folder / "log").read_text()
+        )
