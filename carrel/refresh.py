@@ -20,6 +20,17 @@ SourceArgument = Annotated[
     str | None, typer.Argument(metavar="[SOURCE]", help="Id of the source; needed where the store has several.")
 ]
 
+IncludeOption = Annotated[list[str] | None, typer.Option(help="Pattern as in .gitignore; may be given again.")]
+ExcludeOption = Annotated[list[str] | None, typer.Option(help="Pattern of what is left out; may be given again.")]
+AttributeOption = Annotated[
+    list[str] | None, typer.Option(help="key=template, as folder={folder} or owner={front.owner}; again for more.")
+]
+CronOption = Annotated[str | None, typer.Option(help="When, as cron has it: '0 3 * * *' is every night at three.")]
+TimeZoneOption = Annotated[str | None, typer.Option(help="Whose three o'clock; else that of UTC.")]
+ShareOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Share of the documents that may vanish in one run.")
+]
+
 LOOK_SECONDS: Final = 0.5
 ENDED: Final = frozenset({"completed", "stopped", "failed"})
 SHOWN: Final = 20  # names of each kind in a report for people; `--json` has all
@@ -68,31 +79,67 @@ def add(
     places: Annotated[
         list[str], typer.Argument(metavar="PLACE...", help="A folder of the server, s3://bucket/prefix, or URLs.")
     ],
-    include: Annotated[list[str] | None, typer.Option(help="Pattern as in .gitignore; may be given again.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Pattern of what is left out; may be given again.")] = None,
-    attribute: Annotated[
-        list[str] | None, typer.Option(help="key=template, as folder={folder} or owner={front.owner}; again for more.")
-    ] = None,
-    cron: Annotated[str | None, typer.Option(help="When, as cron has it: '0 3 * * *' is every night at three.")] = None,
-    time_zone: Annotated[str, typer.Option(help="Whose three o'clock.")] = "UTC",
-    max_removed_share: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of the documents that may vanish in one run.")
-    ] = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    attribute: AttributeOption = None,
+    cron: CronOption = None,
+    time_zone: TimeZoneOption = None,
+    max_removed_share: ShareOption = None,
 ) -> None:
     """Name where documents of a store come from, and print the source's id."""
-    body: Json = {"source": place_of(places)}
-    if include:
-        body["include"] = include
-    if exclude:
-        body["exclude"] = exclude
-    if attribute:
-        body["attributes"] = pairs(attribute)
-    if cron is not None:
-        body["schedule"] = {"cron": cron, "time_zone": time_zone}
-    if max_removed_share is not None:
-        body["max_removed_share"] = max_removed_share
-    made = ask.remote.post(f"{ask.store(store)}/sources", body)
+    named = _named(include, exclude, attribute, cron, time_zone, max_removed_share)
+    made = ask.remote.post(f"{ask.store(store)}/sources", {"source": place_of(places), **named})
     ask.output.done(made, made["id"])
+
+
+@app.command()
+@asking()
+def change(
+    ask: Asking,
+    store: StoreArgument,
+    source: SourceArgument = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    attribute: AttributeOption = None,
+    cron: CronOption = None,
+    time_zone: TimeZoneOption = None,
+    max_removed_share: ShareOption = None,
+    no_schedule: Annotated[bool, typer.Option("--no-schedule", help="Refresh only when asked.")] = False,
+) -> None:
+    """Change what is named of a source; the rest stays, and the next run does what the change asks for."""
+    at = _source(ask, store, source)
+    if no_schedule and (cron or time_zone):
+        raise ServerError("--no-schedule goes with neither --cron nor --time-zone.", exit_code=Exit.USAGE)
+    if cron is None and time_zone is not None:
+        cron = (ask.remote.get(at)["schedule"] or {}).get("cron")
+    named = _named(include, exclude, attribute, cron, time_zone, max_removed_share)
+    if no_schedule:
+        named["schedule"] = None
+    if not named:
+        raise ServerError("Say what to change: carrel refresh change --help.", exit_code=Exit.USAGE)
+    changed = ask.remote.post(at, named)
+    ask.output.done(changed, f"Changed {changed['id']}.")
+
+
+def _named(
+    include: list[str] | None,
+    exclude: list[str] | None,
+    attribute: list[str] | None,
+    cron: str | None,
+    time_zone: str | None,
+    max_removed_share: float | None,
+) -> Json:
+    """What was said of a source."""
+    if cron is None and time_zone is not None:
+        raise ServerError("--time-zone says whose time --cron means: it needs one.", exit_code=Exit.USAGE)
+    said: Json = {
+        "include": include,
+        "exclude": exclude,
+        "attributes": pairs(attribute) if attribute else None,
+        "schedule": None if cron is None else {"cron": cron, "time_zone": time_zone or "UTC"},
+        "max_removed_share": max_removed_share,
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def place_of(places: list[str]) -> Json:

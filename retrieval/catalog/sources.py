@@ -22,7 +22,7 @@ from retrieval.catalog.values import (
     to_json,
 )
 from retrieval.catalog.vector_stores import lock_active
-from retrieval.errors import NotFound
+from retrieval.errors import InvalidInput, NotFound
 from retrieval.ids import ProjectId, RunId, SourceId, StoreId, well_formed
 
 
@@ -107,6 +107,11 @@ class Sources:
         self, project: ProjectId, store: StoreId, source: SourceId, wish: SourceWish, next_run_at: int | None, now: int
     ) -> SourceRow:
         lock_active(self._connection, project, store, now)
+        columns = _columns(wish)
+        here = (sources.c[name] == columns[name] for name in ("kind", "location", "include", "exclude"))
+        same = self._connection.execute(select(sources.c.id).where(sources.c.store_id == store, *here)).scalar()
+        if same is not None:  # each would bring every document once
+            raise InvalidInput(f"This vector store has that source already: {same}. Change that one.", param="source")
         self._connection.execute(
             insert(sources).values(
                 id=source,
@@ -115,7 +120,7 @@ class Sources:
                 created_at=now,
                 next_run_at=next_run_at,
                 leased_until=0,
-                **_columns(wish),
+                **columns,
             )
         )
         return self.get(project, store, source)

@@ -57,7 +57,7 @@ def things_of(server: Server, key: str) -> Owned:
     upload = client.uploads.create(filename="u.txt", purpose="assistants", bytes=3, mime_type="text/plain")
     part = client.uploads.parts.create(upload.id, data=b"abc")
     with server.http(key) as http:
-        source = http.post(f"/v1/vector_stores/{store}/sources", json=PLACE).json()["id"]
+        source = http.post(f"/v1/vector_stores/{store}/sources", json={**PLACE, "exclude": ["*.tmp"]}).json()["id"]
         run = http.post(f"/v1/vector_stores/{store}/sources/{source}/refresh").json()["id"]
     ids = {
         "vector_store_id": store,

@@ -83,7 +83,11 @@ def test_sources_are_listed_changed_and_forgotten(server: Server, folder: Path) 
     with server.http() as http:
         base = f"/v1/vector_stores/{store}/sources"
         body = {"source": {"type": "directory", "path": str(folder)}}
-        first, second = (http.post(base, json=body).json()["id"] for _ in range(2))
+        wishes = (body, {**body, "include": ["*.txt"]})
+        first, second = (http.post(base, json=wish).json()["id"] for wish in wishes)
+        twice = http.post(base, json={**body, "schedule": {"cron": "0 3 * * *"}})
+        assert (twice.status_code, twice.json()["error"]["param"]) == (400, "source")
+        assert first in twice.json()["error"]["message"]
         page = http.get(base, params={"limit": 1}).json()
         assert [one["id"] for one in page["data"]] == [second]
         assert page["has_more"]

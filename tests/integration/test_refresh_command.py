@@ -50,6 +50,13 @@ def test_a_store_is_set_up_refreshed_and_its_report_read(server: Server, monkeyp
     assert source.startswith("src_")
     listed = json.loads(carrel("list", store, "--json"))
     assert listed["data"][0]["schedule"] == {"cron": "0 3 * * *", "time_zone": "Europe/Berlin"}
+    changed = json.loads(carrel("change", "refreshed", "--time-zone", "UTC", "--exclude", "*.tmp", "--json"))
+    assert (changed["schedule"], changed["exclude"]) == ({"cron": "0 3 * * *", "time_zone": "UTC"}, ["*.tmp"])
+    assert json.loads(carrel("change", "refreshed", "--no-schedule", "--json"))["schedule"] is None
+    for wrong in ([], ["--time-zone", "UTC"], ["--no-schedule", "--cron", "0 4 * * *"]):
+        refused = runner.invoke(app, ["change", "refreshed", *wrong, "--url", server.url, "--key", KEY]).exception
+        assert isinstance(refused, ServerError)
+        assert refused.exit_code == Exit.USAGE
     dry = json.loads(carrel("run", "refreshed", "--dry-run", "--json"))
     assert (dry["counts"]["added"], dry["dry_run"]) == (2, True)
     report = json.loads(carrel("run", "refreshed", "--json", code=Exit.INCOMPLETE))
