@@ -63,7 +63,7 @@ class EditionClaims:
         if job is None or job.state not in _STATES or job.paced_until > now or edition not in {None, job.edition}:
             return []
         if job.chunks_per_second is not None:
-            most_chunks = min(most_chunks or 1 << 60, max(1, int(job.chunks_per_second * lease_seconds)))
+            most_chunks = max(1, int(min(most_chunks or 1 << 60, job.chunks_per_second * lease_seconds)))
         waiting = self._waiting(held, job, most, now)
         taken = travelling(waiting, most_bytes, most_chunks)
         if not taken:

@@ -57,6 +57,8 @@ def test_what_cannot_be_is_refused_with_the_reason(server: Server, store: str) -
         ({"embedding_model": "nobody"}, "does not exist"),
         ({"embedding_model": "wide", "keep_seconds": -1}, "keep_seconds"),
         ({"embedding_model": "wide", "chunks_per_second": 0}, "chunks_per_second"),
+        ({"embedding_model": "wide", "chunks_per_second": 1e-300}, "chunks_per_second"),
+        ({"embedding_model": "wide", "chunks_per_second": 1e308}, "chunks_per_second"),
         ({"colour": "red"}, "colour"),
     ):
         answer = post(server, path, body)

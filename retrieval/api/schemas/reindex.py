@@ -9,6 +9,8 @@ from retrieval.api.validation import Closed
 from retrieval.catalog.reindex_rows import ReindexFailure, ReindexRow
 
 MOST_KEEP_SECONDS: Final = 90 * 86400
+SLOWEST: Final = 0.001  # chunks a second
+QUICKEST: Final = 1e9
 
 
 class Reindex(Closed):
@@ -16,7 +18,10 @@ class Reindex(Closed):
 
     embedding_model: str | None = None
     chunking_strategy: Annotated[object, CHUNKING_SCHEMA] = None
-    chunks_per_second: Annotated[float, Field(gt=0, strict=False, description="Of all workers together.")] | None = None
+    chunks_per_second: (
+        Annotated[float, Field(ge=SLOWEST, le=QUICKEST, strict=False, description="At most, of all workers together.")]
+        | None
+    ) = None
     keep_seconds: (
         Annotated[int, Field(ge=0, le=MOST_KEEP_SECONDS, description="For which the old edition can come back.")] | None
     ) = None

@@ -324,6 +324,13 @@ def test_a_limit_of_chunks_a_second_is_kept_by_all_workers_together(bench: Bench
     assert done == 1, "one claim, and then a pause"
 
 
+def test_a_limit_beyond_all_numbers_is_none(bench: Bench) -> None:
+    bench.add(*pages(2))
+    bench.start(ReindexWish("wide", WIDE, chunks_per_second=1e308))
+    bench.build()
+    assert bench.model() == ("wide", WIDE)
+
+
 def test_a_re_index_that_would_change_nothing_and_a_second_at_once_are_refused(bench: Bench) -> None:
     with pytest.raises(InvalidInput, match="nothing would change"):
         bench.start(ReindexWish("hashed", 384))
