@@ -71,7 +71,9 @@ def test_each_purged_object_has_one_audit_line_without_words(server: Server, cap
     catalog = server.service.resources.catalog
     with caplog.at_level(logging.INFO, "carrel.audit"):
         expire(catalog, file.created_at + 3599, Grace())
-        assert not [one for one in caplog.records if one.name == "carrel.audit"]
+        # Other tests of the same server leave files that may be due: only these two count.
+        told = [str(vars(one)) for one in caplog.records if one.name == "carrel.audit"]
+        assert not [one for one in told if file.id in one or store.id in one]
         expire(catalog, (store.expires_at or 0) + 1, Grace())
     lines = {
         one.getMessage(): vars(one) for one in caplog.records if file.id in str(vars(one)) or store.id in str(vars(one))
