@@ -25,7 +25,7 @@ from retrieval.catalog.rows import (
 from retrieval.catalog.tables import documents, entries, files, stores
 from retrieval.catalog.tally import move, slices
 from retrieval.catalog.values import chunking_from_columns, legible
-from retrieval.catalog.vector_stores import locked, store_from
+from retrieval.catalog.vector_stores import locked, next_documents, store_from
 from retrieval.ids import BatchId, FileId, LeaseToken, ProjectId, SegmentId, StoreId
 
 # A literal, not a parameter: only so does every planner see that the index of waiting files serves.
@@ -62,7 +62,6 @@ _WAITING = (
 )
 _WAITING_SMALL = _WAITING.where(files.c.bytes <= bindparam("largest"))
 _ANY_WAITING = select(entries.c.serial).where(entries.c.store_id == bindparam("whose"), _IN_PROGRESS, _DUE).limit(1)
-_NUMBER = update(stores).where(stores.c.id == bindparam("whose")).values(next_document=bindparam("next"))
 _LEASE = (
     update(entries)
     .where(entries.c.serial == bindparam("taken"))
@@ -150,8 +149,7 @@ class Claims:
         taken = travelling(self._connection.execute(waiting, asked).all(), most_bytes)
         if not taken:
             return []
-        numbers = range(held.next_document, held.next_document + len(taken))
-        self._connection.execute(_NUMBER, {"whose": store, "next": numbers.stop})
+        numbers = next_documents(self._connection, held, len(taken))
         died = [int(row.lease_token is not None) for row in taken]
         lease = {"token": token, "until": now + lease_seconds}
         self._connection.execute(

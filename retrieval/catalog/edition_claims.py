@@ -28,7 +28,7 @@ from retrieval.catalog.rows import (
 from retrieval.catalog.tables import documents, files, segments, stores
 from retrieval.catalog.tally import slices
 from retrieval.catalog.values import chunking_from_columns, legible
-from retrieval.catalog.vector_stores import locked, store_from
+from retrieval.catalog.vector_stores import locked, next_documents, store_from
 from retrieval.ids import FileId, LeaseToken, ProjectId, SegmentId, StoreId
 
 _STATES = frozenset(state.value for state in BUILDING)
@@ -68,8 +68,7 @@ class EditionClaims:
         taken = travelling(waiting, most_bytes, most_chunks)
         if not taken:
             return []
-        numbers = range(held.next_document, held.next_document + len(taken))
-        self._connection.execute(update(stores).where(stores.c.id == store).values(next_document=numbers.stop))
+        numbers = next_documents(self._connection, held, len(taken))
         self._lease(store, taken, numbers, token, now + lease_seconds)
         self._move_on(job, taken, now)
         rechunk = job.rechunk and job.state != ReindexState.ROLLING_BACK.value

@@ -38,6 +38,7 @@ _NEXT_GENERATION = (
     .values(generation=stores.c.generation + 1)
     .returning(stores.c.generation)
 )
+_NEXT_DOCUMENT = update(stores).where(stores.c.id == bindparam("whose")).values(next_document=bindparam("next"))
 _NOTE_USE = (
     update(stores)
     .where(
@@ -127,6 +128,13 @@ def lock_active(connection: Connection, project: ProjectId, store: StoreId, now:
 def next_generation(connection: Connection, store: StoreId) -> int:
     generation: int = connection.execute(_NEXT_GENERATION, {"whose": store}).scalar_one()
     return generation
+
+
+def next_documents(connection: Connection, held: Row[Any], count: int) -> range:
+    """Numbers that no document of the store has had; `held` is its locked row."""
+    numbers = range(held.next_document, held.next_document + count)
+    connection.execute(_NEXT_DOCUMENT, {"whose": held.id, "next": numbers.stop})
+    return numbers
 
 
 def note_use(connection: Connection, store: StoreId, now: int, *, at_least_seconds: int = 0) -> bool:
