@@ -1,6 +1,6 @@
 """A program as people glue one together: LangChain's splitter, the model on torch, Chroma on disk.
 
-    python benchmarks/_langchain_chroma.py FOLDER MODEL    prints seconds and chunks
+    python -m benchmarks._langchain_chroma FOLDER MODEL    prints seconds and chunks
 
 Run as a process of its own, since it brings libraries that the product does not have.
 """

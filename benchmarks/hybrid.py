@@ -89,7 +89,7 @@ def _keywords(name: str, snapshot: Snapshot, texts: Sequence[str], asked: Sequen
     masks = snapshot.select().masks
 
     def ours(text: str) -> None:
-        score_keywords(query_terms(text), postings, masks).best(BEST)
+        score_keywords(query_terms(text), postings, masks, BEST).best()
 
     took = _each(ours, asked)
     try:

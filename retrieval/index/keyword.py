@@ -3,23 +3,36 @@
 A score is given as a share of the best that the query could reach (every word present at full weight), so it
 lies in 0..1, means the same for every query, and is small by itself when few of the query's words are found.
 Word statistics are summed over all rows of the snapshot; rows that died since the last merge still count.
+
+Words are taken up from the rarest to the commonest. Once the best rows are so far ahead that no other could catch up
+with what is left, the words left are looked up for those few rows alone: the commonest words, which stand in most
+rows and say the least, cost next to nothing, and the best rows and their scores are the same.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import accumulate
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.columns import Mask
+from retrieval.segments.postings import ROW_BITS, ROW_MASK
 
-SATURATION = 1.2  # k1: how soon more of the same word stops helping
-LENGTH_WEIGHT = 0.75  # b: how much a long chunk is discounted
-BLOCK = 128  # scores are searched block by block: k maxima of blocks are k rows, and the best k are no worse
+SATURATION: Final = 1.2  # k1: how soon more of the same word stops helping
+LENGTH_WEIGHT: Final = 0.75  # b: how much a long chunk is discounted
+UNLESS_LONG: Final = np.float32(SATURATION * (1 - LENGTH_WEIGHT))
+GROUP: Final = 32  # rows: k maxima of groups are k rows, and the best k are no worse
+COMMON: Final = 3  # a word in less than a row of so many costs less than finding out whether it is needed
+LOOK_UP: Final = 80  # times what taking up one place of a word costs
+ROUNDING: Final = 1e-5  # scores are sums of 32-bit floats
 
 Scores = NDArray[np.float32]
+Numbers = NDArray[np.int64]
+Packed = NDArray[np.uint32]
+RowScores = tuple[int, Numbers, Scores]  # a segment, rows of it, their scores
 
 
 class Postings(Protocol):
@@ -34,75 +47,166 @@ class Postings(Protocol):
     @property
     def total_length(self) -> int: ...
 
-    # The rows that hold a term, ascending, and how often each does: arrays of the caller's own.
-    def find(self, term: str) -> tuple[NDArray[np.int64], Scores]: ...
+    # The rows that hold a term, ascending, and how often each does, packed as they are stored.
+    def packed(self, term: str) -> Packed: ...
 
 
 @dataclass(frozen=True, slots=True)
+class _Word:
+    share: float  # of the best possible, that it adds at most: where it stands again and again
+    packed: tuple[Packed, ...]  # by segment
+
+    @property
+    def places(self) -> int:
+        return sum(map(len, self.packed))
+
+
+class _Scoring:
+    """One segment's part: `scores` of the words taken up so far, nothing while it holds none of them."""
+
+    def __init__(self, postings: Postings, mask: Mask | None, average_length: float) -> None:
+        self._postings = postings
+        self._mask = mask
+        self._by_length = np.float32(SATURATION * LENGTH_WEIGHT / average_length)
+        self.scores: Scores | None = None
+        self._left: list[tuple[float, Packed, Packed]] = []  # words that are not taken up: share, postings, rows
+
+    def take_up(self, share: float, packed: Packed) -> None:
+        if not len(packed):
+            return
+        rows = (packed & np.uint32(ROW_MASK)).astype(np.int64)
+        if self._mask is not None:
+            allowed = self._mask[rows]
+            rows, packed = rows[allowed], packed[allowed]
+        if self.scores is None:
+            self.scores = np.zeros(self._postings.rows, np.float32)
+        np.add.at(self.scores, rows, self._gain(share, rows, packed))  # half of what `scores[rows] +=` takes
+
+    def leave(self, share: float, packed: Packed) -> None:
+        """Look it up where it is asked for, from now on."""
+        if len(packed):
+            self._left.append((share, packed, packed & np.uint32(ROW_MASK)))
+
+    def maxima(self) -> Scores:
+        """Of groups of rows: each is the score of another row."""
+        if self.scores is None:
+            return np.empty(0, np.float32)
+        whole = len(self.scores) // GROUP * GROUP
+        return np.concatenate([self.scores[:whole].reshape(GROUP, -1).max(axis=0), self.scores[whole:]])
+
+    def count_from(self, bar: float) -> int:
+        return 0 if self.scores is None else int(np.count_nonzero(self.scores >= bar))
+
+    def at(self, rows: Numbers) -> Scores:
+        found = np.zeros(len(rows), np.float32) if self.scores is None else self.scores[rows]
+        for share, packed, holding in self._left:
+            found += self._looked_up(rows, share, packed, holding)
+        if self._left and self._mask is not None:
+            found *= self._mask[rows]
+        return found
+
+    def from_bar(self, bar: float) -> tuple[Numbers, Scores]:
+        """The rows that may reach `bar`, which is more than the words left could add, and their whole scores."""
+        if self.scores is None:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        missing = sum(share for share, _, _ in self._left)
+        rows = np.flatnonzero(self.scores >= bar - missing if bar > missing else self.scores > 0)
+        scores = self.scores[rows]
+        for share, packed, holding in self._left:
+            scores += self._looked_up(rows, share, packed, holding)
+            missing -= share
+            reaching = scores >= bar - missing
+            rows, scores = rows[reaching], scores[reaching]
+        return rows, scores
+
+    def _looked_up(self, rows: Numbers, share: float, packed: Packed, holding: Packed) -> Scores:
+        wanted = rows.astype(np.uint32)
+        places = holding.searchsorted(wanted)
+        places[places == len(holding)] = 0
+        found = np.flatnonzero(holding[places] == wanted)
+        gains = np.zeros(len(rows), np.float32)
+        gains[found] = self._gain(share, rows[found], packed[places[found]])
+        return gains
+
+    def _gain(self, share: float, rows: Numbers, packed: Packed) -> Scores:
+        gain = (packed >> np.uint32(ROW_BITS)).astype(np.float32)  # how often
+        discount = self._postings.lengths.take(rows).astype(np.float32)
+        discount *= self._by_length
+        discount += UNLESS_LONG
+        discount += gain
+        gain *= np.float32(share)
+        gain /= discount
+        return gain
+
+
 class KeywordScores:
-    """One query's scores, 0..1, for every row of every segment; nothing where a segment holds none of the words."""
+    """One query's scores, 0..1: of the best rows over all segments, and of any row that is asked for."""
 
-    by_segment: tuple[Scores | None, ...]
+    def __init__(self, segments: Sequence[_Scoring], most: int) -> None:
+        self._segments = segments
+        self._most = most
 
-    def at(self, segment: int, rows: NDArray[np.int64]) -> Scores:
-        scores = self.by_segment[segment]
-        return np.zeros(len(rows), np.float32) if scores is None else scores[rows]
+    def at(self, segment: int, rows: Numbers) -> Scores:
+        return self._segments[segment].at(rows) if self._segments else np.zeros(len(rows), np.float32)
 
-    def best(self, k: int) -> list[tuple[int, NDArray[np.int64], Scores]]:
-        """The best `k` rows above zero over all segments, as (segment, rows, scores); in no order."""
-        found = [
-            (segment, *_best_of(scores, k)) for segment, scores in enumerate(self.by_segment) if scores is not None
-        ]
+    def best(self) -> list[RowScores]:
+        """The best rows above zero, as many as were asked for, as (segment, rows, scores); in no order."""
+        bar = _bar(self._segments, self._most)
+        found = [(number, *one.from_bar(bar - ROUNDING)) for number, one in enumerate(self._segments)]
+        found = [one for one in found if len(one[1])]
         everything = np.concatenate([scores for _, _, scores in found]) if found else np.empty(0, np.float32)
-        if len(everything) <= k:
+        if len(everything) <= self._most:
             return found
-        bar = np.partition(everything, len(everything) - k)[len(everything) - k]
-        return [(segment, rows[scores >= bar], scores[scores >= bar]) for segment, rows, scores in found]
+        least = np.partition(everything, len(everything) - self._most)[len(everything) - self._most]
+        return [(segment, rows[scores >= least], scores[scores >= least]) for segment, rows, scores in found]
 
 
-def score_keywords(terms: Sequence[str], segments: Sequence[Postings], masks: Sequence[Mask | None]) -> KeywordScores:
+def score_keywords(
+    terms: Sequence[str], segments: Sequence[Postings], masks: Sequence[Mask | None], most: int
+) -> KeywordScores:
     """BM25 of the distinct `terms`, as a share of the best possible; rows outside their mask score zero."""
     rows = sum(postings.rows for postings in segments)
     if not terms or not rows:
-        return KeywordScores((None,) * len(segments))
+        return KeywordScores((), most)
     average = max(sum(postings.total_length for postings in segments) / rows, 1.0)
-    found = [[postings.find(term) for term in terms] for postings in segments]
-    weights = [_rarity(sum(len(columns[index][0]) for columns in found), rows) for index in range(len(terms))]
-    best_possible = sum(weights) * (SATURATION + 1)
-    scored: list[Scores | None] = []
-    for postings, columns, mask in zip(segments, found, masks, strict=True):
-        present = [(weight, *column) for weight, column in zip(weights, columns, strict=True) if len(column[0])]
-        if not present or (mask is not None and not mask.any()):
-            scored.append(None)
-            continue
-        scores = np.zeros(postings.rows, np.float32)
-        for weight, places, often in present:
-            discount = postings.lengths.take(places).astype(np.float32)
-            discount *= SATURATION * LENGTH_WEIGHT / average
-            discount += SATURATION * (1 - LENGTH_WEIGHT)
-            discount += often
-            gain = np.multiply(often, weight * (SATURATION + 1) / best_possible, out=often)
-            gain /= discount
-            np.add.at(scores, places, gain)  # half of what `scores[places] += gain` takes
-        if mask is not None:
-            scores *= mask
-        scored.append(scores)
-    return KeywordScores(tuple(scored))
+    scoring = [_Scoring(postings, mask, average) for postings, mask in zip(segments, masks, strict=True)]
+    words = _rarest_first(terms, segments, rows)
+    left = [*accumulate((word.share for word in reversed(words)), initial=0.0)][::-1]
+    for at, word in enumerate(words):
+        if word.places * COMMON > rows and _may_be_left(scoring, words[at:], left[at], most):
+            for rest in words[at:]:
+                for one, packed in zip(scoring, rest.packed, strict=True):
+                    one.leave(rest.share, packed)
+            break
+        for one, packed in zip(scoring, word.packed, strict=True):
+            one.take_up(word.share, packed)
+    return KeywordScores(scoring, most)
+
+
+def _rarest_first(terms: Sequence[str], segments: Sequence[Postings], rows: int) -> list[_Word]:
+    found = [tuple(postings.packed(term) for postings in segments) for term in terms]
+    weights = [_rarity(sum(map(len, packed)), rows) for packed in found]
+    total = sum(weights)
+    words = [_Word(weight / total, packed) for weight, packed in zip(weights, found, strict=True)]
+    return sorted(words, key=lambda word: -word.share)
 
 
 def _rarity(holding: int, rows: int) -> float:
     return math.log(1 + (rows - holding + 0.5) / (holding + 0.5))
 
 
-def _best_of(scores: Scores, k: int) -> tuple[NDArray[np.int64], Scores]:
-    """The best `k` rows above zero of one segment."""
-    whole = len(scores) // BLOCK * BLOCK
-    if whole // BLOCK <= k:
-        rows = np.flatnonzero(scores)
-    else:
-        maxima = scores[:whole].reshape(-1, BLOCK).max(axis=1)
-        bar = np.partition(maxima, len(maxima) - k)[len(maxima) - k]
-        rows = np.flatnonzero(scores >= bar if bar > 0 else scores)
-    if len(rows) > k:
-        rows = rows[np.argpartition(scores[rows], len(rows) - k)[len(rows) - k :]]
-    return rows, scores[rows]
+def _may_be_left(segments: Sequence[_Scoring], words: Sequence[_Word], share: float, most: int) -> bool:
+    """Whether no other row could come up with these words alone, and looking them up where it matters costs less."""
+    bar = _bar(segments, most) - ROUNDING
+    if bar <= share:
+        return False
+    looked_up = sum(one.count_from(bar - share) for one in segments) * len(words)
+    return looked_up * LOOK_UP < sum(word.places for word in words)
+
+
+def _bar(segments: Iterable[_Scoring], most: int) -> float:
+    """What the best `most` rows reach at least, with the words taken up so far; zero where fewer hold any."""
+    maxima = np.concatenate([one.maxima() for one in segments] or [np.empty(0, np.float32)])
+    if len(maxima) < most:
+        return 0.0
+    return float(np.partition(maxima, len(maxima) - most)[len(maxima) - most])

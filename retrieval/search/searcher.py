@@ -19,7 +19,7 @@ from retrieval.catalog.transaction import Catalog
 from retrieval.errors import CatalogError, NotAllowedNow, NotFound, SegmentDamaged
 from retrieval.ids import ProjectId, StoreId
 from retrieval.index.documents import Documents
-from retrieval.index.keyword import KeywordScores, score_keywords
+from retrieval.index.keyword import KeywordScores, RowScores, score_keywords
 from retrieval.index.snapshot import Selected, Snapshot
 from retrieval.index.snapshots import Snapshots
 from retrieval.index.vectors import VectorHits
@@ -39,6 +39,7 @@ from retrieval.segments.rows import StoredChunk
 from retrieval.segments.words import query_terms
 
 Vector = NDArray[np.float32]
+Ranked = list[tuple[tuple[int, int], StageScores]]  # ((segment, row), scores), in no order
 
 REMEMBERED_VECTORS: Final = 10_000
 REMEMBERED_ANSWERS: Final = 1_000
@@ -107,7 +108,7 @@ class Searcher:
         filtered = time.perf_counter()
         ranked: dict[tuple[int, int], StageScores] = {}
         for question, (text, vector) in enumerate(zip(query.texts, vectors, strict=True)):
-            for row, stages in _rank(snapshot, selected, query, text, vector):
+            for row, stages in self._rank(snapshot, selected, query, text, vector):
                 best = ranked.get(row)
                 if best is None or stages.reranked > best.reranked:
                     ranked[row] = stages._replace(question=question) if question else stages
@@ -122,6 +123,21 @@ class Searcher:
             selected.rows,
             {"filter": 1000 * (filtered - started), "rank": 1000 * (found - filtered), "read": _since(found)},
         )
+
+    def _rank(self, snapshot: Snapshot, selected: Selected, query: Query, text: str, vector: Vector) -> Ranked:
+        """One question's best rows. Words are looked up while the vectors are, where a core is free for that."""
+        fused_search = query.ranker == "best" and query.keyword_weight > 0
+        wanted = max(CANDIDATES_EACH, query.limit) if fused_search else query.limit
+
+        def nearest() -> VectorHits:
+            return snapshot.side.search(vector, wanted, selected.vectors, exact=query.exact)
+
+        if not fused_search:
+            return _by_vector_alone(nearest())
+        near = self._turns.beside(nearest)
+        terms = query_terms(text)
+        words = score_keywords(terms, [one.segment.postings for one in snapshot.segments], selected.masks, wanted)
+        return _reread(snapshot, query, terms, _candidates(snapshot, vector, words, words.best(), near()))
 
     def _glance(self, project: ProjectId, store: StoreId) -> StoreGlance:
         glance = self._catalog.glance(store)
@@ -154,25 +170,17 @@ class Searcher:
         ], made.tokens
 
 
-def _rank(
-    snapshot: Snapshot, selected: Selected, query: Query, text: str, vector: Vector
-) -> list[tuple[tuple[int, int], StageScores]]:
-    """One question's best rows, as ((segment, row), scores), in no order."""
-    fused_search = query.ranker == "best" and query.keyword_weight > 0
-    wanted = max(CANDIDATES_EACH, query.limit) if fused_search else query.limit
-    near = snapshot.side.search(vector, wanted, selected.vectors, exact=query.exact)
-    if not fused_search:
-        scores = np.clip(near.scores, 0, 1).tolist()
-        rows = zip(near.segments.tolist(), near.rows.tolist(), strict=True)
-        return [(row, StageScores(score, 0.0, score, score)) for row, score in zip(rows, scores, strict=True)]
-    terms = query_terms(text)
-    postings = [one.segment.postings for one in snapshot.segments]
-    words = score_keywords(terms, postings, selected.masks)
-    candidates = _candidates(snapshot, vector, near, words, wanted)
+def _by_vector_alone(near: VectorHits) -> Ranked:
+    scores = np.clip(near.scores, 0, 1).tolist()
+    rows = zip(near.segments.tolist(), near.rows.tolist(), strict=True)
+    return [(row, StageScores(score, 0.0, score, score)) for row, score in zip(rows, scores, strict=True)]
+
+
+def _reread(snapshot: Snapshot, query: Query, terms: Sequence[str], candidates: Candidates) -> Ranked:
+    """The best of the candidates by both sides together, their texts looked at."""
     fused = fuse(candidates, query.vector_weight, query.keyword_weight)
-    most = max(RERANKED_AT_LEAST, query.limit)
     rereader = Rereader(terms)
-    places = order(fused, candidates, most)
+    places = order(fused, candidates, max(RERANKED_AT_LEAST, query.limit))
     pairs = list(zip(candidates.segments[places].tolist(), candidates.rows[places].tolist(), strict=True))
     texts = snapshot.texts(pairs)
     vectors = np.clip(candidates.vector[places], 0, 1).tolist()
@@ -183,10 +191,12 @@ def _rank(
     ]
 
 
-def _candidates(snapshot: Snapshot, vector: Vector, near: VectorHits, words: KeywordScores, most: int) -> Candidates:
+def _candidates(
+    snapshot: Snapshot, vector: Vector, words: KeywordScores, by_word: Sequence[RowScores], near: VectorHits
+) -> Candidates:
     """The rows that either side put forward, each with the exact scores of both."""
     ids = [near.segments << SEGMENT_SHIFT | near.rows]
-    for segment, rows, _ in words.best(most):
+    for segment, rows, _ in by_word:
         ids.append(segment << SEGMENT_SHIFT | rows)
     together, first = np.unique(np.concatenate(ids), return_index=True)
     segments, rows = together >> SEGMENT_SHIFT, together & ((1 << SEGMENT_SHIFT) - 1)

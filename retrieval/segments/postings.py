@@ -71,13 +71,17 @@ class Postings:
             self._terms_checked = True
         return self._terms
 
-    def find(self, term: str) -> tuple[I64, NDArray[np.float32]]:
-        """The rows that hold a term, ascending, and how often each does (255 stands for more)."""
+    def packed(self, term: str) -> U32:
+        """A term's postings as they lie in the mapping."""
         wanted = hash_term(term)
         at = int(self.terms.searchsorted(np.uint64(wanted)))
         if at == len(self._terms) or int(self._terms[at]) != wanted:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        packed = self.between(*self.offsets(at, at + 1).tolist())
+            return np.empty(0, np.uint32)
+        return self.between(*self.offsets(at, at + 1).tolist())
+
+    def find(self, term: str) -> tuple[I64, NDArray[np.float32]]:
+        """The rows that hold a term, ascending, and how often each does (255 stands for more)."""
+        packed = self.packed(term)
         return (packed & np.uint32(ROW_MASK)).astype(np.int64), (packed >> np.uint32(ROW_BITS)).astype(np.float32)
 
     def offsets(self, first: int, last: int) -> I64:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from retrieval.index.keyword import LENGTH_WEIGHT, SATURATION, score_keywords
+from retrieval.segments.postings import ROW_BITS
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Rows:
     def total_length(self) -> int:
         return sum(map(len, self.texts))
 
-    def find(self, term: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def packed(self, term: str) -> NDArray[np.uint32]:
         counts = [(row, Counter(words)[term]) for row, words in enumerate(self.texts) if term in words]
-        return np.array([row for row, _ in counts], np.int64), np.array([count for _, count in counts], np.float32)
+        return np.array([count << ROW_BITS | row for row, count in counts], np.uint32)
 
 
 def textbook(terms: list[str], segments: list[Rows]) -> list[list[float]]:
@@ -66,14 +67,14 @@ SEGMENTS = st.lists(st.lists(st.lists(WORDS, max_size=12), min_size=1, max_size=
 def test_scores_are_the_textbooks_and_lie_between_zero_and_one(segments: list, terms: list[str], k: int) -> None:  # type: ignore[type-arg]
     rows = [Rows(texts) for texts in segments]
     expected = textbook(terms, rows)
-    found = score_keywords(terms, rows, [None] * len(rows))
+    found = score_keywords(terms, rows, [None] * len(rows), k)
     for segment, scores in enumerate(expected):
         got = found.at(segment, np.arange(len(scores)))
         assert np.allclose(got, scores, atol=1e-5)
         assert (got >= 0).all()
         assert (got <= 1).all()
     flat = sorted((score for scores in expected for score in scores if score > 0), reverse=True)
-    best = sorted((float(score) for _, _, scores in found.best(k) for score in scores), reverse=True)
+    best = sorted((float(score) for _, _, scores in found.best() for score in scores), reverse=True)
     assert np.allclose(best[:k], flat[:k], atol=1e-5)
     assert len(best) >= min(k, len(flat))
 
@@ -87,10 +88,45 @@ def test_the_best_of_many_rows_are_found_block_by_block_and_never_outside_the_ma
     size = 9000
     texts = [["a"] * int(count) + ["b"] * int(rest) for count, rest in chance.integers(0, 9, (size, 2))]
     mask = chance.random(size) < share
-    found = score_keywords(["a"], [Rows(texts)], [mask])
+    found = score_keywords(["a"], [Rows(texts)], [mask], k)
     everything = found.at(0, np.arange(size))
     assert not everything[~mask].any()
-    best = np.concatenate([scores for _, _, scores in found.best(k)] or [np.empty(0, np.float32)])
+    best = np.concatenate([scores for _, _, scores in found.best()] or [np.empty(0, np.float32)])
     assert np.array_equal(
         np.sort(best)[::-1][:k], np.sort(everything[everything > 0])[::-1][: min(k, (everything > 0).sum())]
     )
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1), k=st.integers(1, 60), segments=st.integers(1, 4), share=st.sampled_from([0.3, 1.0])
+)
+def test_words_that_are_left_for_the_best_alone_change_neither_rows_nor_scores(
+    seed: int, k: int, segments: int, share: float
+) -> None:
+    """Rare words and common ones, as a text has them; a scan that takes every word up is the measure."""
+    chance = np.random.default_rng(seed)
+    words = "abcdefgh"
+    weights = [0.004, 0.01, 0.03, 0.5, 0.7, 0.9, 0.95, 0.98]
+    texts = [
+        [
+            [word for word, weight in zip(words, weights, strict=True) for _ in range(_times(chance, weight))]
+            for _ in range(int(chance.integers(500, 3000)))
+        ]
+        for _ in range(segments)
+    ]
+    masks = [chance.random(len(rows)) < share for rows in texts]
+    rows = [Rows(one) for one in texts]
+    found = score_keywords(words, rows, masks, k)
+    expected = [np.where(mask, scores, 0) for mask, scores in zip(masks, textbook(list(words), rows), strict=True)]
+    for segment, scores in enumerate(expected):
+        assert np.allclose(found.at(segment, np.arange(len(scores))), scores, atol=1e-5)
+    everything = np.sort(np.concatenate(expected))[::-1]
+    best = found.best()
+    assert np.allclose(np.sort(np.concatenate([scores for *_, scores in best]))[::-1][:k], everything[:k], atol=1e-5)
+    for segment, numbers, scores in best:
+        assert np.allclose(scores, expected[segment][numbers], atol=1e-5)
+
+
+def _times(chance: np.random.Generator, weight: float) -> int:
+    return int(chance.geometric(0.5)) if chance.random() < weight else 0

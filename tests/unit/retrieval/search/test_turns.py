@@ -51,3 +51,15 @@ def test_whoever_waits_lets_others_in() -> None:
     with turns, turns.given_away():
         threading.Thread(target=other).start()
         assert answered.wait(WAIT_SECONDS)
+
+
+def test_a_free_core_is_used_and_given_back_also_by_what_fails() -> None:
+    turns, released = Turns(2), threading.Event()
+    with turns:
+        assert turns.beside(threading.get_ident)() != threading.get_ident()
+        with pytest.raises(ZeroDivisionError):
+            turns.beside(lambda: 1 // 0)()
+        waiting = turns.beside(lambda: released.wait(WAIT_SECONDS))
+        assert turns.beside(threading.get_ident)() == threading.get_ident()  # no core is free now
+        released.set()
+        assert waiting()
