@@ -175,7 +175,8 @@ def port(settings: Settings, *, in_use: bool) -> Finding:
     if taken and not in_use:
         return problem("port", f"{host}:{number} is taken by another program", "Stop that, or set CARREL_PORT.")
     if in_use and not taken:
-        return problem("port", f"{host}:{number}: the service runs, and does not listen", "See its log.")
+        advice = "Set CARREL_HOST and CARREL_PORT here as it was started with; if they are, see its log."
+        return problem("port", f"{host}:{number}: the service runs, and does not listen there", advice)
     return ok("port", f"{host}:{number}, {'answers' if taken else 'free'}")
 
 

@@ -93,6 +93,15 @@ def test_a_full_disk_stops_ingestion_and_not_searches(server: Server, monkeypatc
     assert httpx.get(f"{server.url}/healthz").status_code == 200
 
 
+def test_health_is_told_also_to_who_wants_no_body(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = httpx.head(f"{server.url}/healthz")
+    assert (answer.status_code, answer.content) == (200, b"")
+    wrong_with(server, monkeypatch, "_storage", Ailing(StorageFull("full")))
+    answer = httpx.head(f"{server.url}/readyz")
+    assert (answer.status_code, answer.content) == (503, b"")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
 def test_a_catalog_that_is_away_stops_both(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong_with(server, monkeypatch, "_catalog", Ailing(CatalogUnavailable("at host secret")))
     answer = ready(server, "?for=search")
