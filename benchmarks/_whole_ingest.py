@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ from tests.support.whole import KEY, Redis, Whole, installed, pause
 LOOK_SECONDS: Final = 0.02  # more often, and looking would take the core that the model computes on
 MODEL: Final = "all-MiniLM-L6-v2"
 BATCH: Final = 2_000
+CONNECTIONS: Final = 8
 PATIENCE_SECONDS: Final = 900
 LOCAL: Final = {"CARREL_EMBEDDING_PROVIDER": "local", "CARREL_EMBEDDING_MODEL": MODEL}
 PEER: Final = "benchmarks._langchain_chroma"  # as a module: its folder holds an `http` that is not the library's
@@ -73,7 +75,7 @@ class Peak:
 
 
 class Caller:
-    """Uploads, attaches and waits, over one connection: the SDK's own time is not what is measured."""
+    """Uploads, attaches and waits, over few connections: the SDK's own time is not what is measured."""
 
     def __init__(self, whole: Whole) -> None:
         self._http = httpx.Client(base_url=f"{whole.url}/v1", headers={"authorization": f"Bearer {KEY}"}, timeout=60)
@@ -100,6 +102,11 @@ class Caller:
         answer = self._http.post("/files", files={"file": (name, content)}, data={"purpose": "assistants"})
         answer.raise_for_status()
         return str(answer.json()["id"])
+
+    def upload_all(self, contents: Sequence[bytes]) -> list[str]:
+        """Over several connections: one alone waits for the disk most of the time."""
+        with ThreadPoolExecutor(CONNECTIONS) as threads:
+            return list(threads.map(lambda one: self.upload(f"file{one[0]}.md", one[1]), enumerate(contents)))
 
     def new_store(self) -> str:
         return str(self.post("/vector_stores")["id"])
@@ -187,7 +194,7 @@ def bulk(files: int, provider: str, seed: int) -> Iterator[Figure]:
     chance = random.Random(seed)
     with service(LOCAL if provider == "local" else {}) as whole, Peak(whole) as peak:
         caller = Caller(whole)
-        ids = [caller.upload(f"file{number}.md", small_file(chance, number)) for number in range(files)]
+        ids = caller.upload_all([small_file(chance, number) for number in range(files)])
         store = caller.new_store()
         begun = time.perf_counter()
         for start in range(0, files, BATCH):

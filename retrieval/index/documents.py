@@ -82,8 +82,9 @@ class Documents:
         """The next version: unknown documents are added, known ones take their new attributes and life."""
         if not rows:
             return self
-        numbers = np.array([row.number for row in rows], np.int64)
-        places = self.positions(numbers)
+        if not len(self):
+            return self._added(rows)
+        places = self.positions(np.array([row.number for row in rows], np.int64))
         known = [(int(place), row) for place, row in zip(places, rows, strict=True) if place != UNKNOWN]
         fresh = [row for place, row in zip(places, rows, strict=True) if place == UNKNOWN]
         table = self._changed(sorted(known, key=lambda pair: pair[0])) if known else self
