@@ -21,7 +21,7 @@ from retrieval.catalog.rows import Claim, FailureCode, Trouble
 from retrieval.errors import CatalogError, StorageFull, StorageUnavailable
 
 MOST_ATTEMPTS: Final = 5  # for troubles that should not happen at all
-MOST_DEATHS: Final = 8  # claims that ended with their worker: more than chance lets fall on one file of thousands
+MOST_DEATHS: Final = 12  # claims that ended with their worker: more than chance lets fall on one file of thousands
 FIRST_WAIT_SECONDS: Final = 1
 LONGEST_WAIT_SECONDS: Final = 60
 LONGEST_MISBEHAVIOUR_SECONDS: Final = 86_400  # somebody has looked at it by then; a text may be to blame after all
