@@ -39,7 +39,7 @@ def check_head(head: bytes, row: SegmentRow) -> Head:
         _check_place(row, place, at)
         at = place.stop
     table = read.tensors[layout.CHECKSUMS]
-    blocks = -(-table.start // layout.BLOCK_BYTES)
+    blocks = -(-table.start // read.block_bytes)
     if places[-1] is not table or layout.HEAD_BYTES + at != row.bytes or table.shape != (blocks,):
         raise SegmentDamaged(row.id, "its table of checksums is not at its end, or not as long as the file")
     _check_shapes(row, {name: read.tensors[name].shape for name in layout.DTYPES})

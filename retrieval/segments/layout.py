@@ -1,8 +1,8 @@
 """Names, order and version of everything in a segment file: here, in docs/formats/segment.md, and nowhere else.
 
 A segment is one safetensors file: a head of fixed length (the length word and JSON padded with spaces), tensors that
-each start at a multiple of 64 bytes, and last a table with the checksum of every 64 KiB between the two. The head
-holds the checksum of that table; the head's own stands in the catalog. So every byte of the file is vouched for.
+each start at a multiple of 64 bytes, and last a table with the checksum of every block of 16 KiB between the two. The
+head holds the checksum of that table; the head's own stands in the catalog. So every byte of the file is vouched for.
 """
 
 import json
@@ -22,7 +22,8 @@ SEGMENTS: Final = "segments"
 SUFFIX: Final = ".safetensors"
 
 HEAD_BYTES: Final = 8192  # of which the first 8 are the length of the rest
-BLOCK_BYTES: Final = 1 << 16  # what one checksum covers
+BLOCK_BYTES: Final = 1 << 14  # what one checksum covers in what is written now; a file's head says it for that file
+BLOCK_BYTES_KNOWN: Final = frozenset({1 << 14, 1 << 16})
 ALIGNMENT: Final = 64
 MOST_ROWS: Final = 1 << 24  # a posting has 24 bits for the row
 MOST_FREQUENCY: Final = 255  # and 8 for how often; more counts as this
@@ -102,6 +103,7 @@ class Head:
     facts: SegmentFacts
     tensors: Mapping[str, TensorPlace]
     table_checksum: int
+    block_bytes: int
 
 
 def segment_name(store: StoreId, segment: SegmentId) -> str:
@@ -140,7 +142,7 @@ def encode_head(head: Head) -> bytes:
             "created_at": str(facts.created_at),
             "total_length": str(facts.total_length),
             "row_columns": ",".join(ROW_COLUMNS),
-            "block_bytes": str(BLOCK_BYTES),
+            "block_bytes": str(head.block_bytes),
             "checksums": f"{head.table_checksum:016x}",
         }
     }
@@ -176,7 +178,10 @@ def decode_head(head: bytes) -> Head:
             int(metadata["created_at"]),
             int(metadata["total_length"]),
         )
-        return Head(facts, tensors, int(metadata["checksums"], 16))
+        block_bytes = int(metadata["block_bytes"])
+        if block_bytes not in BLOCK_BYTES_KNOWN:
+            raise NotASegment(f"its blocks have {block_bytes} bytes")
+        return Head(facts, tensors, int(metadata["checksums"], 16), block_bytes)
     except (KeyError, TypeError, AttributeError) as error:
         raise NotASegment(f"its head lacks {error}") from error
     except ValueError as error:

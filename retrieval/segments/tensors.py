@@ -75,7 +75,7 @@ class TensorWriter:
         self._places[CHECKSUMS] = TensorPlace(CHECKSUMS, DTYPES[CHECKSUMS], (len(self._checksums),), start, stop)
         self._send(table)
         self._flush()
-        head = encode_head(Head(facts, self._places, checksum(table)))
+        head = encode_head(Head(facts, self._places, checksum(table), BLOCK_BYTES))
         self._draft.write_at(0, head)
         return HEAD_BYTES + stop, head_checksum(head)
 
@@ -127,6 +127,7 @@ class MappedTensors:
             raise StorageUnavailable(f"segment {row.id}: {error.strerror}") from error
         try:
             self.head = self._checked_head(descriptor)
+            self._block_bytes = self.head.block_bytes
             table = self.head.tensors[CHECKSUMS]
             self._table = self._checked_table(descriptor, table)
             self._map = _mapped(descriptor, row.bytes)
@@ -161,15 +162,15 @@ class MappedTensors:
 
     def check(self, start: int, stop: int) -> None:
         """Compare the blocks of bytes [start, stop) of the body with the table, those that never were."""
-        for block in range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)):
+        for block in range(start // self._block_bytes, -(-stop // self._block_bytes)):
             if not self._verified[block]:
                 self._verify(block)
 
     def check_each(self, starts: NDArray[np.int64], length: int) -> None:
         """`check` for many stretches of one length."""
-        first = starts // BLOCK_BYTES
-        last = (starts + (length - 1)) // BLOCK_BYTES
-        if length <= BLOCK_BYTES and self._all_seen(first) and self._all_seen(last):
+        first = starts // self._block_bytes
+        last = (starts + (length - 1)) // self._block_bytes
+        if length <= self._block_bytes and self._all_seen(first) and self._all_seen(last):
             return
         for step in range(int((last - first).max(initial=0)) + 1):
             blocks = np.minimum(first + step, last)
@@ -179,7 +180,7 @@ class MappedTensors:
     def is_checked(self, name: str) -> bool:
         """Whether every block of this tensor was compared with the table by now."""
         place = self.head.tensors[name]
-        blocks = self._verified_view[place.start // BLOCK_BYTES : -(-place.stop // BLOCK_BYTES)]
+        blocks = self._verified_view[place.start // self._block_bytes : -(-place.stop // self._block_bytes)]
         return bool(np.count_nonzero(blocks) == len(blocks))
 
     def _all_seen(self, blocks: NDArray[np.int64]) -> bool:
@@ -202,10 +203,10 @@ class MappedTensors:
             self._map.close()
 
     def _verify(self, block: int) -> None:
-        found = checksum(self._body[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES])
+        found = checksum(self._body[block * self._block_bytes : (block + 1) * self._block_bytes])
         if found != self._table[block]:
             self._verified[block] = 0
-            at = HEAD_BYTES + block * BLOCK_BYTES
+            at = HEAD_BYTES + block * self._block_bytes
             raise SegmentDamaged(self._row.id, f"block {block} (from byte {at}) has another checksum than written")
         self._verified[block] = 1
 

@@ -62,7 +62,8 @@ def read_by_the_document(path: Path) -> tuple[dict[str, str], dict[str, "np.ndar
     assert position == len(body)
     table_start = entries["checksums"]["data_offsets"][0]
     assert f"{xxhash.xxh3_64_intdigest(body[table_start:]):016x}" == metadata["checksums"]
-    found = [xxhash.xxh3_64_intdigest(body[at : min(at + 65536, table_start)]) for at in range(0, table_start, 65536)]
+    size = int(metadata["block_bytes"])
+    found = [xxhash.xxh3_64_intdigest(body[at : min(at + size, table_start)]) for at in range(0, table_start, size)]
     assert tensors["checksums"].tolist() == found
     return metadata, tensors, xxhash.xxh3_64_intdigest(content[:8192]) & (2**63 - 1)
 
@@ -144,14 +145,39 @@ def test_what_is_written_today_follows_the_document(tmp_path: Path) -> None:
             assert np.array_equal(tensors[name], kept[name]), name
 
 
-def test_a_later_version_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_file_of_larger_blocks_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they were written at first."""
+    directory, rows = Directory(tmp_path), 3_000
+    chunks = [StoredChunk(number // 7, number % 7, 0, 30, f"row {number} of {rows}", 5) for number in range(rows)]
+    vectors = np.tile(kept_vectors(), (rows // 4, 1))
+    new = NewRows(chunks, [chunk.text for chunk in chunks], vectors)
+    for size in sorted(layout.BLOCK_BYTES_KNOWN):
+        monkeypatch.setattr("retrieval.segments.tensors.BLOCK_BYTES", size)
+        row = write_segment(directory, new, store=ROW.store_id, segment=SegmentId(f"seg_{size}"), created_at=1)
+        path = directory.path(layout.segment_name(row.store_id, row.id))
+        metadata, tensors, _ = read_by_the_document(path)
+        assert (metadata["block_bytes"], len(tensors["checksums"]) > 2) == (str(size), True)
+        with open_segment(row, path) as segment:
+            segment.check_rows(np.array([1, 2_999]))
+            segment.verify_all()
+            assert [segment.chunk(at) for at in (0, 1_234, 2_999)] == [chunks[at] for at in (0, 1_234, 2_999)]
+
+
+@pytest.mark.parametrize(
+    ("written", "other", "why"),
+    [
+        (b'"version":"1"', b'"version":"2"', "version is 2, this release reads 1"),
+        (b'"block_bytes":"65536"', b'"block_bytes":"00001"', "blocks have 1 bytes"),
+    ],
+)
+def test_another_form_is_refused_in_words(tmp_path: Path, written: bytes, other: bytes, why: str) -> None:
     content = bytearray(KEPT.read_bytes())
-    content[: layout.HEAD_BYTES] = content[: layout.HEAD_BYTES].replace(b'"version":"1"', b'"version":"2"')
+    content[: layout.HEAD_BYTES] = content[: layout.HEAD_BYTES].replace(written, other)
     path = tmp_path / "later"
     path.write_bytes(content)
     checksum = layout.head_checksum(bytes(content[: layout.HEAD_BYTES]))
     row = SegmentRow(ROW.id, ROW.store_id, ROW.rows, ROW.width, ROW.bytes, checksum, ROW.created_at)
-    with pytest.raises(SegmentDamaged, match="version is 2, this release reads 1"):
+    with pytest.raises(SegmentDamaged, match=why):
         open_segment(row, path)
 
 
