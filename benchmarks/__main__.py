@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME [arguments]`: run one benchmark, print its table, then one JSON line a figure."""
+"""`python -m benchmarks NAME [arguments]`: one JSON line a figure as soon as it is measured, then a table of all."""
 
 import importlib
 import os
@@ -29,10 +29,13 @@ def main() -> int:
         return 2
     load = os.getloadavg()[0]
     print(f"{sys.argv[1]}: {os.cpu_count()} cores, load {load:.2f} before the run, Python {platform.python_version()}")
-    figures: list[Figure] = list(importlib.import_module(f"benchmarks.{sys.argv[1]}").run(sys.argv[2:]))
-    print(table(figures))
-    for figure in figures:
-        print(figure.as_json())
+    figures: list[Figure] = []
+    try:
+        for figure in importlib.import_module(f"benchmarks.{sys.argv[1]}").run(sys.argv[2:]):
+            figures.append(figure)
+            print(figure.as_json(), flush=True)
+    finally:  # what was measured before somebody lost patience counts as well
+        print(table(figures))
     return 0
 
 
