@@ -14,6 +14,8 @@ import chromadb
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 from sentence_transformers import SentenceTransformer, models
 
+from ingest.chunking.tokens import Tokenizer
+
 AT_ONCE = 256
 
 
@@ -22,7 +24,8 @@ def main() -> None:
     transformer = models.Transformer(sys.argv[2], max_seq_length=256)
     layers = [transformer, models.Pooling(384, pooling_mode="mean"), models.Normalize()]
     model = SentenceTransformer(modules=layers, device="cpu")
-    splitter = RecursiveCharacterTextSplitter.from_tiktoken_encoder("cl100k_base", chunk_size=256, chunk_overlap=0)
+    length = Tokenizer().count_short  # tiktoken's cl100k_base as LangChain would have it, but for a download
+    splitter = RecursiveCharacterTextSplitter(chunk_size=256, chunk_overlap=0, length_function=length)
     with tempfile.TemporaryDirectory() as place:
         collection = chromadb.PersistentClient(place).create_collection("all", metadata={"hnsw:space": "cosine"})
         begun, count, waiting = time.perf_counter(), 0, []
