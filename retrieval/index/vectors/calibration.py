@@ -65,12 +65,12 @@ def calibrate(side: VectorSide, *, target: float = TARGET, queries: int = 200, s
     everything = side.select([None] * len(side.segments), by_codes=True)
     bars = _bars(side, asked, everything)
     loss = 1 - target
-    # Part of the loss is left to chance, which chose the queries, and to lists that are not visited.
-    first_bar = 1 - loss * (0.5 if side.is_split else 0.75)
+    enough = 1 - loss * 0.75  # part of the loss is left to chance, which chose the queries
     effort = Effort(0, EVERY_LIST, 1.0)
     for candidates in CANDIDATES:
         recall, widened = _measure(side, asked, bars, everything, Effort(candidates, EVERY_LIST))
-        if recall >= first_bar:
+        # Candidates from few lists are nearer ones than as many from all: of a split side those few decide, below.
+        if recall >= (target if side.is_split else enough):
             effort = Effort(candidates, EVERY_LIST, recall)
             if widened <= SELDOM:
                 break
@@ -78,7 +78,7 @@ def calibrate(side: VectorSide, *, target: float = TARGET, queries: int = 200, s
         return effort
     for probes in PROBES:
         recall, widened = _measure(side, asked, bars, everything, Effort(effort.candidates, probes))
-        if recall >= 1 - loss * 0.75 and widened <= OFTEN:
+        if recall >= enough and widened <= OFTEN:
             return Effort(effort.candidates, probes, recall)
     return effort
 
