@@ -12,7 +12,6 @@ rows and say the least, cost next to nothing, and the best rows and their scores
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Final, Protocol
 
 import numpy as np
@@ -72,12 +71,12 @@ class _Scoring:
         self._left: list[tuple[float, Packed, Packed]] = []  # words that are not taken up: share, postings, rows
 
     def take_up(self, share: float, packed: Packed) -> None:
-        if not len(packed):
-            return
         rows = (packed & np.uint32(ROW_MASK)).astype(np.int64)
         if self._mask is not None:
             allowed = self._mask[rows]
             rows, packed = rows[allowed], packed[allowed]
+        if not len(rows):
+            return
         if self.scores is None:
             self.scores = np.zeros(self._postings.rows, np.float32)
         np.add.at(self.scores, rows, self._gain(share, rows, packed))  # half of what `scores[rows] +=` takes
@@ -171,15 +170,11 @@ def score_keywords(
     average = max(sum(postings.total_length for postings in segments) / rows, 1.0)
     scoring = [_Scoring(postings, mask, average) for postings, mask in zip(segments, masks, strict=True)]
     words = _rarest_first(terms, segments, rows)
-    left = [*accumulate((word.share for word in reversed(words)), initial=0.0)][::-1]
+    leaving = False
     for at, word in enumerate(words):
-        if word.places * COMMON > rows and _may_be_left(scoring, words[at:], left[at], most):
-            for rest in words[at:]:
-                for one, packed in zip(scoring, rest.packed, strict=True):
-                    one.leave(rest.share, packed)
-            break
+        leaving = leaving or (word.places * COMMON > rows and _may_be_left(scoring, words[at:], most))
         for one, packed in zip(scoring, word.packed, strict=True):
-            one.take_up(word.share, packed)
+            (one.leave if leaving else one.take_up)(word.share, packed)
     return KeywordScores(scoring, most)
 
 
@@ -195,9 +190,9 @@ def _rarity(holding: int, rows: int) -> float:
     return math.log(1 + (rows - holding + 0.5) / (holding + 0.5))
 
 
-def _may_be_left(segments: Sequence[_Scoring], words: Sequence[_Word], share: float, most: int) -> bool:
+def _may_be_left(segments: Sequence[_Scoring], words: Sequence[_Word], most: int) -> bool:
     """Whether no other row could come up with these words alone, and looking them up where it matters costs less."""
-    bar = _bar(segments, most) - ROUNDING
+    bar, share = _bar(segments, most) - ROUNDING, sum(word.share for word in words)
     if bar <= share:
         return False
     looked_up = sum(one.count_from(bar - share) for one in segments) * len(words)

@@ -23,7 +23,7 @@ SUFFIX: Final = ".safetensors"
 
 HEAD_BYTES: Final = 8192  # of which the first 8 are the length of the rest
 BLOCK_BYTES: Final = 1 << 14  # what one checksum covers in what is written now; a file's head says it for that file
-BLOCK_BYTES_KNOWN: Final = frozenset({1 << 14, 1 << 16})
+BLOCK_BYTES_KNOWN: Final = frozenset({BLOCK_BYTES, 1 << 16})
 ALIGNMENT: Final = 64
 MOST_ROWS: Final = 1 << 24  # a posting has 24 bits for the row
 MOST_FREQUENCY: Final = 255  # and 8 for how often; more counts as this
