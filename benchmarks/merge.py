@@ -18,7 +18,7 @@ from retrieval.catalog.rows import SegmentRow
 from retrieval.ids import StoreId, new_segment_id
 from retrieval.segments.folding import fold_segments
 from retrieval.segments.layout import segment_name
-from retrieval.segments.postings import PostingsBuilder
+from retrieval.segments.postings import PostingsBuilder, unpacked
 from retrieval.segments.reader import Segment, open_segment
 from retrieval.segments.rows import NewRows, StoredChunk
 from retrieval.segments.writer import write_segment
@@ -84,8 +84,8 @@ def _reading(directory: Directory, row: SegmentRow) -> Iterator[Figure]:
     yield _in_milliseconds("second check of 1,000 rows", _seconds(lambda: segment.check_rows(some)))
     yield _in_milliseconds("first check of all vectors", _seconds(segment.verified_vectors))
     yield _in_milliseconds("check of all vectors after that", _seconds(segment.verified_vectors))
-    yield _in_milliseconds("first look-up of a word", _seconds(lambda: segment.postings.find("word")))
-    yield _in_milliseconds("look-up of a word", _seconds(lambda: segment.postings.find("other")))
+    yield _in_milliseconds("first look-up of a word", _seconds(lambda: unpacked(segment.postings.packed("word"))))
+    yield _in_milliseconds("look-up of a word", _seconds(lambda: unpacked(segment.postings.packed("other"))))
     yield _in_milliseconds("read 10 chunks", _seconds(lambda: [segment.chunk(int(at)) for at in some[:10]]))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index.columns import Mask
-from retrieval.segments.postings import ROW_BITS, ROW_MASK
+from retrieval.segments.postings import ROW_MASK, unpacked
 
 SATURATION: Final = 1.2  # k1: how soon more of the same word stops helping
 LENGTH_WEIGHT: Final = 0.75  # b: how much a long chunk is discounted
@@ -71,15 +71,15 @@ class _Scoring:
         self._left: list[tuple[float, Packed, Packed]] = []  # words that are not taken up: share, postings, rows
 
     def take_up(self, share: float, packed: Packed) -> None:
-        rows = (packed & np.uint32(ROW_MASK)).astype(np.int64)
+        rows, often = unpacked(packed)
         if self._mask is not None:
             allowed = self._mask[rows]
-            rows, packed = rows[allowed], packed[allowed]
+            rows, often = rows[allowed], often[allowed]
         if not len(rows):
             return
         if self.scores is None:
             self.scores = np.zeros(self._postings.rows, np.float32)
-        np.add.at(self.scores, rows, self._gain(share, rows, packed))  # half of what `scores[rows] +=` takes
+        np.add.at(self.scores, rows, self._gain(share, rows, often))  # half of what `scores[rows] +=` takes
 
     def leave(self, share: float, packed: Packed) -> None:
         """Look it up where it is asked for, from now on."""
@@ -124,18 +124,17 @@ class _Scoring:
         places[places == len(holding)] = 0
         found = np.flatnonzero(holding[places] == wanted)
         gains = np.zeros(len(rows), np.float32)
-        gains[found] = self._gain(share, rows[found], packed[places[found]])
+        gains[found] = self._gain(share, *unpacked(packed[places[found]]))
         return gains
 
-    def _gain(self, share: float, rows: Numbers, packed: Packed) -> Scores:
-        gain = (packed >> np.uint32(ROW_BITS)).astype(np.float32)  # how often
+    def _gain(self, share: float, rows: Numbers, often: Scores) -> Scores:
         discount = self._postings.lengths.take(rows).astype(np.float32)
         discount *= self._by_length
         discount += UNLESS_LONG
-        discount += gain
-        gain *= np.float32(share)
-        gain /= discount
-        return gain
+        discount += often
+        often *= np.float32(share)
+        often /= discount
+        return often
 
 
 class KeywordScores:

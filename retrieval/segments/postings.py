@@ -72,17 +72,12 @@ class Postings:
         return self._terms
 
     def packed(self, term: str) -> U32:
-        """A term's postings as they lie in the mapping."""
+        """A term's postings, ascending by row, as they lie in the mapping; see `unpacked`."""
         wanted = hash_term(term)
         at = int(self.terms.searchsorted(np.uint64(wanted)))
         if at == len(self._terms) or int(self._terms[at]) != wanted:
             return np.empty(0, np.uint32)
         return self.between(*self.offsets(at, at + 1).tolist())
-
-    def find(self, term: str) -> tuple[I64, NDArray[np.float32]]:
-        """The rows that hold a term, ascending, and how often each does (255 stands for more)."""
-        packed = self.packed(term)
-        return (packed & np.uint32(ROW_MASK)).astype(np.int64), (packed >> np.uint32(ROW_BITS)).astype(np.float32)
 
     def offsets(self, first: int, last: int) -> I64:
         """Where the postings of terms first..last begin, and where those of the last one end."""
@@ -94,6 +89,11 @@ class Postings:
         base = self._file.head.tensors[WORD_POSTINGS].start
         self._file.check(base + 4 * start, base + 4 * stop)
         return self._postings[start:stop]
+
+
+def unpacked(packed: U32) -> tuple[I64, NDArray[np.float32]]:
+    """Rows, and how often each holds the term (255 stands for more)."""
+    return (packed & np.uint32(ROW_MASK)).astype(np.int64), (packed >> np.uint32(ROW_BITS)).astype(np.float32)
 
 
 class _Pieces(dict[str, int]):

@@ -15,6 +15,7 @@ from retrieval.catalog.rows import SegmentRow
 from retrieval.errors import SegmentDamaged
 from retrieval.ids import SegmentId, StoreId
 from retrieval.segments import layout
+from retrieval.segments.postings import unpacked
 from retrieval.segments.reader import open_segment
 from retrieval.segments.rows import NewRows, StoredChunk
 from retrieval.segments.words import hash_term
@@ -121,7 +122,7 @@ def test_this_release_opens_the_kept_file() -> None:
         assert [segment.chunk(row) for row in range(4)] == CHUNKS
         assert np.array_equal(segment.verified_vectors(), kept_vectors())
         assert segment.document_of(np.arange(4)).tolist() == [7, 7, 9, 12]
-        rows, often = segment.postings.find("river")
+        rows, often = unpacked(segment.postings.packed("river"))
         assert (rows.tolist(), often.tolist()) == ([0, 1, 3], [2, 1, 3])
         assert hash_term("river") in segment.postings.terms.tolist()
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from retrieval.ids import new_segment_id
 from retrieval.segments.folding import fold_segments
+from retrieval.segments.postings import unpacked
 from retrieval.segments.reader import Segment
 from retrieval.segments.rows import NewRows, StoredChunk
 from retrieval.segments.words import hash_term, terms
@@ -65,7 +66,7 @@ def assert_holds(segment: Segment, chunks: Sequence[StoredChunk], words: Sequenc
     vocabulary = {term for text in words for term in terms(text)} | {"absent"}
     assert len(segment.postings.terms) == len({number for count in counts for number in count})
     for term in vocabulary:
-        rows, often = segment.postings.find(term)
+        rows, often = unpacked(segment.postings.packed(term))
         held = [(row, min(count[hash_term(term)], 255)) for row, count in enumerate(counts) if hash_term(term) in count]
         assert list(zip(rows.tolist(), often.tolist(), strict=True)) == held
 

@@ -11,6 +11,7 @@ import pytest
 from retrieval.catalog.rows import SegmentRow
 from retrieval.errors import ObjectMissing, SegmentDamaged
 from retrieval.segments.layout import BLOCK_BYTES, HEAD_BYTES
+from retrieval.segments.postings import unpacked
 from retrieval.segments.reader import Segment, open_segment
 from retrieval.storage.directory import Directory
 from tests.support.rows import path_of, rows_of, unit_vectors, write_rows
@@ -35,7 +36,7 @@ def flip(path: Path, bit: int) -> None:
 
 
 def read_everything(segment: Segment) -> tuple[object, ...]:
-    found = [segment.postings.find(term) for term in ("row", "word3", "ab12", "nothing")]
+    found = [unpacked(segment.postings.packed(term)) for term in ("row", "word3", "ab12", "nothing")]
     return (
         segment.verified_vectors().tobytes(),
         segment.runs.numbers.tolist(),
@@ -50,7 +51,7 @@ def search_a_little(segment: Segment, chance: random.Random) -> tuple[object, ..
     """What one search touches: some vectors, one word, a few chunks."""
     rows = np.array(sorted(chance.sample(range(ROWS), 5)))
     segment.check_rows(rows)
-    words, often = segment.postings.find(f"word{chance.randrange(7)}")
+    words, often = unpacked(segment.postings.packed(f"word{chance.randrange(7)}"))
     chunks = [segment.chunk(int(row)) for row in rows]
     return segment.vectors[rows].tobytes(), words.tolist(), often.tolist(), chunks
 

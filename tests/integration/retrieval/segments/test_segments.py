@@ -8,6 +8,7 @@ import pytest
 from retrieval.errors import ObjectExists, SegmentDamaged
 from retrieval.ids import SegmentId, StoreId, new_segment_id
 from retrieval.segments.folding import fold_segments
+from retrieval.segments.postings import unpacked
 from retrieval.segments.reader import open_segment
 from retrieval.segments.rows import NewRows
 from retrieval.segments.writer import write_segment
@@ -55,7 +56,7 @@ def test_many_open_segments_take_no_private_memory_to_speak_of(tmp_path: Path) -
     segments = [open_segment(row, path_of(directory, row)) for _ in range(8)]
     for segment in segments:
         segment.verify_all()
-        segment.postings.find("many")
+        unpacked(segment.postings.packed("many"))
     # The mapping of one file in one process counts as private once; eight copies would be 32 MB.
     assert private_bytes() - before < 2 * row.bytes
     for segment in segments:
@@ -95,7 +96,7 @@ def test_half_a_surrogate_pair_does_not_stop_a_segment(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     with open_row(directory, write_rows(directory, rows_of(["broken \ud83d text"]))) as segment:
         assert segment.chunk(0).text == "broken ? text"
-        assert segment.postings.find("broken")[0].tolist() == [0]
+        assert unpacked(segment.postings.packed("broken"))[0].tolist() == [0]
 
 
 def test_a_row_beyond_the_last_is_an_error(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_a_row_beyond_the_last_is_an_error(tmp_path: Path) -> None:
 def test_a_word_that_occurs_more_often_than_can_be_counted_counts_as_the_most(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     with open_row(directory, write_rows(directory, rows_of(["word " * 1000, "word"]))) as segment:
-        rows, often = segment.postings.find("word")
+        rows, often = unpacked(segment.postings.packed("word"))
         assert rows.tolist() == [0, 1]
         assert often.tolist() == [255, 1]
         assert segment.postings.lengths.tolist() == [1000, 1]
