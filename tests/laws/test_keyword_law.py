@@ -128,5 +128,18 @@ def test_words_that_are_left_for_the_best_alone_change_neither_rows_nor_scores(
         assert np.allclose(scores, expected[segment][numbers], atol=1e-5)
 
 
+def test_rows_without_the_rarest_word_win_where_the_common_ones_say_more() -> None:
+    """As long as what is left could bring another row to the front, it is not left."""
+    size, k = 9_000, 30
+    often, seldom = ["b"] * 9 + ["c"] * 9 + ["d"] * 9, ["a", *["x"] * 110]  # a long row: its word says little
+    texts = [seldom if row % 225 == 0 else often if row % 5 < 3 else ["x"] * 10 for row in range(size)]
+    found = score_keywords("abcd", [Rows(texts)], [None], k)
+    expected = np.array(textbook(list("abcd"), [Rows(texts)])[0])
+    [(_, rows, scores)] = found.best()
+    assert np.allclose(scores, expected[rows], atol=1e-5)
+    assert len(rows) >= k
+    assert scores.min() >= np.sort(expected)[-k] - 1e-5
+
+
 def _times(chance: np.random.Generator, weight: float) -> int:
     return int(chance.geometric(0.5)) if chance.random() < weight else 0
