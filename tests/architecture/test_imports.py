@@ -55,6 +55,7 @@ OWNERS = {
     "redis": {"retrieval.api.shared_limits"},
     "prometheus_client": {"retrieval.api.metrics"},
     "pydantic": {"configs", "retrieval.api"},
+    "pydantic_core": {"retrieval.catalog.values"},
 }
 
 PACKAGES = [name for name in MAY_IMPORT if (ROOT / name).is_dir()]

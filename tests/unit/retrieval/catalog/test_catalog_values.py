@@ -13,6 +13,7 @@ from retrieval.catalog.values import (
     chunking_columns,
     chunking_from_columns,
     legible,
+    many_attributes_from_json,
     storable,
     within_range,
 )
@@ -33,6 +34,16 @@ def test_attributes_come_back_with_their_types(attributes: Attributes | None) ->
         assert text is not None
         assert text.isascii()
         assert "\x00" not in text
+
+
+@given(
+    many=st.lists(st.dictionaries(st.text(st.characters(), max_size=8), VALUES | st.text(st.characters()), max_size=4))
+)
+def test_many_read_at_once_are_as_read_one_by_one(many: list[Attributes]) -> None:
+    """Lone surrogates among them too: the quick reader of many refuses those."""
+    texts = [attributes_to_json(attributes) or "" for attributes in [*many, {"half": "\ud83d"}]]
+    for some in (texts, texts[:-1]):
+        assert list(map(repr, many_attributes_from_json(some))) == list(map(repr, map(attributes_from_json, some)))
 
 
 def test_equal_attributes_are_equal_text_and_others_are_not() -> None:
