@@ -5,6 +5,7 @@ kept alive by a Python reference for as long as FAISS may read it, and every row
 Searching never writes, so any number of threads may search; FAISS releases the interpreter's lock meanwhile.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -21,14 +22,19 @@ Bits = NDArray[np.uint8]
 BLOCK_ROWS: Final = 32  # fast-scan codes are packed in blocks of so many rows
 CENTROIDS: Final = 16  # of a 4-bit code
 
+_told = threading.local()  # whether OpenMP was told in this thread
+
 
 def use_one_thread() -> None:
     """One OpenMP thread a call in the calling thread: two gain nothing and stall each other for a scheduler's turn.
 
     OpenMP keeps the number for each thread apart, and a new thread begins with the machine's; so whatever here
-    could use more than one calls this first. It takes a tenth of a microsecond.
+    could use more than one calls this first. Told once a thread: FAISS lets go of the interpreter's lock for any call,
+    and where another thread wants it, getting it back takes longer than the call.
     """
-    faiss.omp_set_num_threads(1)
+    if not hasattr(_told, "one"):
+        faiss.omp_set_num_threads(1)
+        _told.one = True
 
 
 class RowFilter:
