@@ -7,7 +7,6 @@ and how many of its neighbouring pairs stand close together.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -64,17 +63,21 @@ class Rereader:
         find = folded.find
         # Most words are in few of the texts, and a text is looked at for each: the first look is all that is spent.
         firsts = [at if (at := find(word.stem)) <= 0 else _beginning(word, folded, at) for word in self._words]
-        share = sum(at >= 0 for at in firsts) / len(firsts)
+        present = len(firsts) - firsts.count(-1)
+        share = present / len(firsts)
         if len(firsts) == 1:
             return share
-        return (share + self._together(firsts, folded) / (len(firsts) - 1)) / 2
+        together = self._together(firsts, folded) if present > 1 else 0
+        return (share + together / (len(firsts) - 1)) / 2
 
     def _together(self, firsts: Sequence[int], folded: str) -> int:
         """How many neighbours stand close together, where both are present at all."""
-        words = zip(pairwise(self._words), pairwise(firsts), strict=True)
-        return sum(
-            _are_close(left, right, folded, one, other) for (left, right), (one, other) in words if min(one, other) >= 0
-        )
+        words, count, last = self._words, 0, -1
+        for number, first in enumerate(firsts):  # a plain loop: an iterator over pairs takes as long as all finding
+            if first >= 0 and last >= 0 and _are_close(words[number - 1], words[number], folded, last, first):
+                count += 1
+            last = first
+        return count
 
 
 class _Word(NamedTuple):
