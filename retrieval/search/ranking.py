@@ -63,12 +63,10 @@ class Rereader:
         find = folded.find
         # Most words are in few of the texts, and a text is looked at for each: the first look is all that is spent.
         firsts = [at if (at := find(word.stem)) <= 0 else _beginning(word, folded, at) for word in self._words]
-        present = len(firsts) - firsts.count(-1)
-        share = present / len(firsts)
+        share = (len(firsts) - firsts.count(-1)) / len(firsts)
         if len(firsts) == 1:
             return share
-        together = self._together(firsts, folded) if present > 1 else 0
-        return (share + together / (len(firsts) - 1)) / 2
+        return (share + self._together(firsts, folded) / (len(firsts) - 1)) / 2
 
     def _together(self, firsts: Sequence[int], folded: str) -> int:
         """How many neighbours stand close together, where both are present at all."""

@@ -16,12 +16,12 @@ from retrieval.catalog.rows import SegmentRow
 from retrieval.errors import SegmentDamaged
 from retrieval.segments import layout
 from retrieval.segments.layout import Head, NotASegment, TensorPlace, decode_head
+from retrieval.segments.postings import ROW_BITS, ROW_MASK
 from retrieval.segments.tensors import MappedTensors, Tensor
 from retrieval.segments.writer import UNIT_TOLERANCE
 
 _ROWS_AT_ONCE: Final = 16_384
 _POSTINGS_AT_ONCE: Final = 1 << 22
-_ROW_BITS: Final = 24
 
 
 def check_head(head: bytes, row: SegmentRow) -> Head:
@@ -159,7 +159,7 @@ def _check_words(file: MappedTensors, row: SegmentRow) -> None:
     if (terms[1:] <= terms[:-1]).any():
         raise SegmentDamaged(row.id, "its words are not in order")
     for first, postings, begins in _postings(file):
-        rows, often = postings & ((1 << _ROW_BITS) - 1), postings >> _ROW_BITS
+        rows, often = postings & ROW_MASK, postings >> ROW_BITS
         if int(rows.max(initial=0)) >= row.rows or not often.all():
             raise SegmentDamaged(row.id, "a word is said to stand in a row that is not there")
         falls = np.flatnonzero(rows[1:] <= rows[:-1]) + first + 1
