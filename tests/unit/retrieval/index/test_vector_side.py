@@ -4,6 +4,7 @@ import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from retrieval.index.vectors import (
     encode_segment,
     index_store,
     train_codebook,
+    use_one_thread,
 )
 from retrieval.index.vectors.placing import IdSpace
 from tests.support.rows import unit_vectors
@@ -247,3 +249,19 @@ def test_ids_are_given_again_once_nobody_holds_them() -> None:
     assert (third.start, fourth.start) == (0, 192)
     assert space.take(64).start == 64
     assert second.start == 128
+
+
+def test_a_thread_uses_one_core_from_its_first_call_on() -> None:
+    """Each thread begins with as many as OpenMP likes, whatever others were told."""
+
+    def begun_and_told() -> tuple[int, int, int]:
+        faiss.omp_set_num_threads(2)
+        begun = faiss.omp_get_max_threads()
+        use_one_thread()
+        told = faiss.omp_get_max_threads()
+        use_one_thread()
+        return begun, told, faiss.omp_get_max_threads()
+
+    for _ in range(2):
+        with ThreadPoolExecutor(1) as thread:
+            assert thread.submit(begun_and_told).result() == (2, 1, 1)
