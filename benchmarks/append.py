@@ -145,7 +145,7 @@ def _busy(name: str, shelf: Shelf, store: StoreId, width: int) -> Iterator[Figur
             file, row = done[-1]
             hits = asker.ask(row).hits
             missing += file not in {hit.file_id for hit in hits}
-            double += max(Counter((hit.file_id, hit.ordinal) for hit in hits).values()) > 1
+            double += max(Counter((hit.file_id, hit.chunk.ordinal) for hit in hits).values()) > 1
     failed = not writer.is_alive()
     stop.set()
     while near.poll(1):

@@ -44,7 +44,7 @@ def _filled(
     def asking(ranker: Ranker) -> Callable[[str], Sequence[Found]]:
         def ask(question: str) -> Sequence[Found]:
             answer = library.searcher.search(library.project, store, Query((question,), limit=ASKED, ranker=ranker))
-            return [Found(names[hit.file_id], hit.start, hit.end, hit.tokens) for hit in answer.hits]
+            return [Found(names[hit.file_id], hit.chunk.start, hit.chunk.end, hit.chunk.tokens) for hit in answer.hits]
 
         return ask
 

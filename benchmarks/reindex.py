@@ -278,7 +278,7 @@ def _answers(shelf: Shelf, store: StoreId) -> list[list[tuple[str, str, float]]]
     for _ in range(QUESTIONS):
         words = " ".join(f"word{chance.randrange(20_000)}" for _ in range(5))
         answer = searcher.search(shelf.project, store, Query((words,), limit=10, ranker="vectors", exact=True))
-        found.append(sorted((str(hit.file_id), hit.text, hit.score) for hit in answer.hits))
+        found.append(sorted((str(hit.file_id), hit.chunk.text, hit.score) for hit in answer.hits))
     return found
 
 

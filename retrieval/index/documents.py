@@ -6,7 +6,7 @@ shares all that stayed the same.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from retrieval.catalog.rows import AttributeValue, DocumentRow
 from retrieval.ids import FileId
 from retrieval.index.columns import Column, Mask
 from retrieval.index.growing import Growing, Texts
+
+Positions = NDArray[np.integer]
 
 UNKNOWN = -1
 
@@ -66,14 +68,20 @@ class Documents:
         return self.filenames[position]
 
     def attributes(self, position: int) -> dict[str, AttributeValue]:
-        return self.attributes_of([position])[0]
+        return self.attributes_of(np.array([position]))[0]
 
-    def attributes_of(self, positions: Sequence[int]) -> list[dict[str, AttributeValue]]:
-        """Of many documents at once, in the order given."""
-        found: list[dict[str, AttributeValue]] = [{} for _ in positions]
-        places = np.asarray(positions, np.int64)
+    # Of many documents at once, in the order given.
+
+    def file_ids_of(self, positions: Positions) -> list[FileId]:
+        return cast("list[FileId]", self.file_ids.at(positions))
+
+    def filenames_of(self, positions: Positions) -> list[str]:
+        return self.filenames.at(positions)
+
+    def attributes_of(self, positions: Positions) -> list[dict[str, AttributeValue]]:
+        found: list[dict[str, AttributeValue]] = [{} for _ in range(len(positions))]
         for key, column in self.columns.items():
-            for attributes, value in zip(found, column.values(places), strict=True):
+            for attributes, value in zip(found, column.values(positions), strict=True):
                 if value is not None:
                     attributes[key] = value
         return found

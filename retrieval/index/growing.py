@@ -90,9 +90,15 @@ class Texts:
         return len(self.ends)
 
     def __getitem__(self, position: int) -> str:
-        ends = self.ends.values
-        start = int(ends[position - 1]) if position else 0
-        return self.bytes.values[start : int(ends[position])].tobytes().decode("utf-8", "surrogatepass")
+        return self.at(np.array([position]))[0]
+
+    def at(self, positions: NDArray[np.integer]) -> list[str]:
+        ends, room = self.ends.values, self.bytes.values.data
+        starts = np.where(positions > 0, ends[positions - 1], 0)
+        return [
+            str(room[start:end], "utf-8", "surrogatepass")
+            for start, end in zip(starts.tolist(), ends[positions].tolist(), strict=True)
+        ]
 
     @property
     def nbytes(self) -> int:

@@ -88,7 +88,9 @@ class Snapshots:
 
     def _holder(self, store: StoreId) -> _Held:
         with self._lock:
-            held = self._held.setdefault(store, _Held(threading.Lock()))
+            held = self._held.get(store)
+            if held is None:
+                held = self._held[store] = _Held(threading.Lock())
             self._held.move_to_end(store)
             while len(self._held) > self._most_stores:
                 self._held.popitem(last=False)

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from retrieval.catalog.rows import AttributeValue
 from retrieval.ids import FileId
 from retrieval.search.filters import Filter
+from retrieval.segments.rows import StoredChunk
 
 Ranker = Literal["best", "vectors"]
 
@@ -49,14 +50,7 @@ class Hit(NamedTuple):
     filename: str
     attributes: Mapping[str, AttributeValue]
     score: float
-    text: str
-    start: int  # character span in the file's parsed text
-    end: int
-    ordinal: int  # of the chunk within its file
-    tokens: int
-    place: int | None  # page, slide or sheet
-    title: str
-    heading_path: tuple[str, ...]
+    chunk: StoredChunk
     stages: StageScores
 
 

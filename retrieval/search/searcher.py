@@ -5,7 +5,7 @@ of both sides under that mask -> fused, reread, cut at the threshold -> text.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from ingest.cores import usable_cores
 from ingest.embedding import Embedder
-from retrieval.catalog.rows import AttributeValue, StoreGlance
+from retrieval.catalog.rows import StoreGlance
 from retrieval.catalog.transaction import Catalog
 from retrieval.errors import CatalogError, NotAllowedNow, NotFound, SegmentDamaged
 from retrieval.ids import ProjectId, StoreId
-from retrieval.index.documents import Documents
 from retrieval.index.keyword import KeywordScores, RowScores, score_keywords
 from retrieval.index.snapshot import Selected, Snapshot
 from retrieval.index.snapshots import Snapshots
@@ -35,7 +34,6 @@ from retrieval.search.ranking import (
 )
 from retrieval.search.remembered import Remembered
 from retrieval.search.turns import Turns
-from retrieval.segments.rows import StoredChunk
 from retrieval.segments.words import query_terms
 
 Vector = NDArray[np.float32]
@@ -171,7 +169,7 @@ class Searcher:
 
 
 def _by_vector_alone(near: VectorHits) -> Ranked:
-    scores = np.clip(near.scores, 0, 1).tolist()
+    scores = [min(max(score, 0.0), 1.0) for score in near.scores.tolist()]
     rows = zip(near.segments.tolist(), near.rows.tolist(), strict=True)
     return [(row, StageScores(score, 0.0, score, score)) for row, score in zip(rows, scores, strict=True)]
 
@@ -216,32 +214,18 @@ def _candidates(
 def _hits(snapshot: Snapshot, ranked: Sequence[tuple[tuple[int, int], StageScores]]) -> tuple[Hit, ...]:
     chunks = snapshot.chunks([row for row, _ in ranked])
     documents = snapshot.documents
-    places = documents.positions(np.array([chunk.document for chunk in chunks], np.int64)).tolist()
-    return tuple(
-        _hit(documents, place, attributes, chunk, stages)
-        for place, attributes, chunk, (_, stages) in zip(
-            places, documents.attributes_of(places), chunks, ranked, strict=True
-        )
+    places = documents.positions(np.array([chunk.document for chunk in chunks], np.int64))
+    columns = zip(
+        documents.file_ids_of(places),
+        documents.filenames_of(places),
+        documents.attributes_of(places),
+        chunks,
+        ranked,
+        strict=True,
     )
-
-
-def _hit(
-    documents: Documents, place: int, attributes: Mapping[str, AttributeValue], chunk: StoredChunk, stages: StageScores
-) -> Hit:
-    return Hit(
-        file_id=documents.file_id(place),
-        filename=documents.filename(place),
-        attributes=attributes,
-        score=stages.reranked,
-        text=chunk.text,
-        start=chunk.start,
-        end=chunk.end,
-        ordinal=chunk.ordinal,
-        tokens=chunk.tokens,
-        place=chunk.place,
-        title=chunk.title,
-        heading_path=chunk.heading_path,
-        stages=stages,
+    return tuple(
+        Hit(file_id, filename, attributes, stages.reranked, chunk, stages)
+        for file_id, filename, attributes, chunk, (_, stages) in columns
     )
 
 

@@ -7,7 +7,6 @@ by all processes of the machine, survives `close` and the file's deletion, and m
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -93,24 +92,25 @@ class Segment:
     def chunks(self, rows: Sequence[int]) -> list[StoredChunk]:
         """Many rows at once, in the order given: a search shows ten or fifty, mostly far apart."""
         places = self._places(rows)
-        fields = self._picked(layout.ROWS, places).tolist()
-        documents = self.document_of(places).tolist()
-        string, path = cache(self.string), cache(self.path)  # titles and headings repeat within an answer
-        return [
-            StoredChunk(
-                document=document,
-                ordinal=row[layout.ORDINAL],
-                start=row[layout.START],
-                end=row[layout.END],
-                text=text,
-                tokens=row[layout.TOKENS],
-                place=row[layout.PLACE] or None,
-                title=string(row[layout.TITLE]),
-                heading_path=path(row[layout.PATH]),
-                table_header=string(row[layout.TABLE_HEADER]),
+        columns = self._picked(layout.ROWS, places).T.tolist()
+        # Titles and headings repeat within an answer.
+        strings = {number: self.string(number) for number in {*columns[layout.TITLE], *columns[layout.TABLE_HEADER]}}
+        paths = {number: self.path(number) for number in set(columns[layout.PATH])}
+        return list(
+            map(
+                StoredChunk,
+                self.document_of(places).tolist(),
+                columns[layout.ORDINAL],
+                columns[layout.START],
+                columns[layout.END],
+                self._texts(places),
+                columns[layout.TOKENS],
+                [place or None for place in columns[layout.PLACE]],
+                map(strings.__getitem__, columns[layout.TITLE]),
+                map(paths.__getitem__, columns[layout.PATH]),
+                map(strings.__getitem__, columns[layout.TABLE_HEADER]),
             )
-            for document, row, text in zip(documents, fields, self._texts(places), strict=True)
-        ]
+        )
 
     def text(self, row: int) -> str:
         return self.texts([row])[0]

@@ -111,7 +111,7 @@ def open_shelf(folder: Path, disk: Disk) -> Shelf:
 
 def found(shelf: Shelf, store: StoreId) -> set[str]:
     answer = shelf.search(store, Query(("part",), limit=1000, ranker="vectors"))
-    texts = [hit.text for hit in answer.hits]
+    texts = [hit.chunk.text for hit in answer.hits]
     assert len(set(texts)) == len(texts)
     return set(texts)
 

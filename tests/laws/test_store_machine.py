@@ -256,7 +256,7 @@ class StoreMachine(RuleBasedStateMachine):
     def search_for_a_word(self, which: int, word: str) -> None:
         query = Query((word,), limit=EVERYTHING, vector_weight=0.5)
         answer = self.ask(which, query, DIRECTIONS[0])
-        found = sorted((hit.file_id, hit.ordinal) for hit in answer.hits if hit.stages.keyword > 0)
+        found = sorted((hit.file_id, hit.chunk.ordinal) for hit in answer.hits if hit.stages.keyword > 0)
         assert found == sorted(
             (file, ordinal)
             for file, known in self.published.items()
@@ -282,15 +282,15 @@ class StoreMachine(RuleBasedStateMachine):
             for ordinal, (text, row) in enumerate(known.rows())
         }
         hits = answer.hits
-        assert len({(hit.file_id, hit.ordinal) for hit in hits}) == len(hits) == min(limit, len(truth))
+        assert len({(hit.file_id, hit.chunk.ordinal) for hit in hits}) == len(hits) == min(limit, len(truth))
         assert answer.rows_living == sum(len(known.rows()) for known in self.published.values())
         assert answer.rows_allowed == len(truth)
         best = sorted((score for score, _ in truth.values()), reverse=True)[: len(hits)]
         assert [hit.score for hit in hits] == pytest.approx(best, abs=CLOSE)
         for hit in hits:
-            score, text = truth[hit.file_id, hit.ordinal]
+            score, text = truth[hit.file_id, hit.chunk.ordinal]
             assert hit.score == pytest.approx(score, abs=CLOSE)
-            assert hit.text == text
+            assert hit.chunk.text == text
             assert hit.attributes == expected[hit.file_id].attributes
             assert hit.filename == expected[hit.file_id].book.filename
 

@@ -104,7 +104,7 @@ def answers(shop: Workshop, store: StoreId, questions: list[str], *, ids: bool =
     """What searches answer, to the last bit of a score."""
     return [
         [
-            (hit.file_id if ids else FileId(""), hit.filename, hit.score.hex(), dict(hit.attributes), hit.text)
+            (hit.file_id if ids else FileId(""), hit.filename, hit.score.hex(), dict(hit.attributes), hit.chunk.text)
             for hit in ask(shop, store, question, limit=20).hits
         ]
         for question in questions

@@ -169,7 +169,7 @@ def _searcher(shelf: Shelf, store: StoreId, report: Storm, number: int) -> Calla
         before, begun = catalog.generation(store), time.perf_counter()
         answer = searcher.search(shelf.project, store, query)
         seconds = time.perf_counter() - begun
-        texts = tuple(hit.text for hit in answer.hits)
+        texts = tuple(hit.chunk.text for hit in answer.hits)
         report.answers.append(Seen(before, answer.generation, catalog.generation(store), limit, texts, seconds))
 
     return act

@@ -168,7 +168,7 @@ def _result(hit: Hit) -> dict[str, Any]:
         "filename": hit.filename,
         "score": min(max(hit.score, 0.0), 1.0),
         "attributes": dict(hit.attributes),
-        "content": [{"type": "text", "text": hit.text}],
+        "content": [{"type": "text", "text": hit.chunk.text}],
     }
 
 
@@ -181,13 +181,13 @@ def _trace(answer: Answer) -> dict[str, Any]:
         "results": [
             {
                 "file_id": hit.file_id,
-                "ordinal": hit.ordinal,
-                "start": hit.start,
-                "end": hit.end,
-                "tokens": hit.tokens,
-                "page": hit.place,
-                "title": hit.title,
-                "heading_path": list(hit.heading_path),
+                "ordinal": hit.chunk.ordinal,
+                "start": hit.chunk.start,
+                "end": hit.chunk.end,
+                "tokens": hit.chunk.tokens,
+                "page": hit.chunk.place,
+                "title": hit.chunk.title,
+                "heading_path": list(hit.chunk.heading_path),
                 "query": hit.stages.question,
                 "scores": {
                     "vector": hit.stages.vector,

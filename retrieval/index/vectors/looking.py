@@ -59,7 +59,7 @@ class Look:
         if self.guesses is None:
             return len(self.scores)
         off = self.scores - self.guesses[: len(self.scores)]
-        mean = float(off.sum()) / len(off)
+        mean = float(np.add.reduce(off)) / len(off)
         deviation = math.sqrt(max(float(np.dot(off, off)) / len(off) - mean * mean, 0))
         if self.guesses[-1] > bar - mean - SAFE_DEVIATIONS * deviation:
             every_one_is_scored = len(self.scores) == len(self.guesses)

@@ -25,6 +25,7 @@ from retrieval.index.vectors.selection import Mask, Pool, Selection, select
 SMALL_BYTES: Final = 32 * 2**20  # of such copies in one store; what does not fit is read where it lies
 DEPTH: Final = 10  # recall is promised over so many hits
 FEWEST_CANDIDATES: Final = 300  # however few rows are selected
+SPARE: Final = 16  # one in so many rows more than are wanted
 FEW_ROWS: Final = 12_000  # of a store with split segments: scored one by one, since lists far away hold them too
 
 Scored: TypeAlias = tuple[Rows, Matrix]  # ids and exact scores
@@ -183,6 +184,7 @@ class VectorSide:
             return one
         if wanted > len(one.ids):
             return self._look_at(one.group, visits[one.group], one.lists, asked, one.again + 1)
+        wanted += wanted // SPARE  # what they tell is mostly that a few more are wanted: to go on costs more than those
         more = self._scored(asked.query, one.ids[len(one.scores) : wanted])
         return replace(one, scores=np.concatenate([one.scores, more]))
 
@@ -217,7 +219,7 @@ class VectorSide:
         return self._pools
 
     def _checked(self, query: Matrix) -> Matrix:
-        if query.shape != (self.width,) or not np.isfinite(query).all():
+        if query.shape != (self.width,) or not np.logical_and.reduce(np.isfinite(query)):
             raise ValueError(f"a query must be {self.width} finite numbers, not {query.shape} with NaN or infinity")
         return np.ascontiguousarray(query, dtype=np.float32)
 
@@ -291,4 +293,6 @@ def _bar(found: Sequence[Scored], depth: int) -> float:
     scores = _joined(found)[1]
     if len(scores) < depth:
         return -math.inf
-    return float(np.partition(scores, len(scores) - depth)[len(scores) - depth])
+    scores = scores.copy()
+    scores.partition(len(scores) - depth)
+    return float(scores[len(scores) - depth])

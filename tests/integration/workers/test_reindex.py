@@ -76,7 +76,7 @@ class Bench:
     def found(self, text: str, limit: int = 100) -> list[str]:
         """The texts that a search by vectors alone finds, every one that is there."""
         answer = self.searcher.search(self.shop.project, self.store, Query((text,), limit=limit, ranker="vectors"))
-        return [hit.text for hit in answer.hits]
+        return [hit.chunk.text for hit in answer.hits]
 
     def untruths(self) -> list[str]:
         with self.shop.catalog.reading() as tx:
@@ -176,7 +176,7 @@ def test_searches_never_fail_and_never_mix_models_while_editions_change_places(b
                 asked += 1
                 query = Query((f"river {number} {asked}",), limit=100, ranker="vectors")
                 answer = searcher.search(bench.shop.project, bench.store, query)
-                assert sorted(hit.text for hit in answer.hits) == expected
+                assert sorted(hit.chunk.text for hit in answer.hits) == expected
         except BaseException as error:
             failures.append(error)
         answers.append(asked)

@@ -61,7 +61,7 @@ def index(shelf: Shelf, store: StoreId, limits: IndexLimits = LIMITS) -> object:
 def best(shelf: Shelf, store: StoreId, row: int = 7) -> list[str]:
     snapshot = shelf.snapshots.at(store, shelf.catalog.generation(store))
     query = Query(("x",), limit=10, ranker="vectors")
-    return [hit.text for hit in shelf.searcher.answer(snapshot, query, [VECTORS[row]]).hits]
+    return [hit.chunk.text for hit in shelf.searcher.answer(snapshot, query, [VECTORS[row]]).hits]
 
 
 def damage(shelf: Shelf, name: str, at: int = -5) -> None:

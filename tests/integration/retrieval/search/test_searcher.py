@@ -35,7 +35,7 @@ def is_(key: str, value: AttributeValue) -> Filter:
 
 
 def texts_of(answer: Answer) -> list[str]:
-    return [hit.text for hit in answer.hits]
+    return [hit.chunk.text for hit in answer.hits]
 
 
 def one_each(shelf: Shelf, texts: Sequence[str]) -> tuple[StoreId, list[FileId]]:
@@ -56,10 +56,10 @@ def test_the_best_text_comes_first_with_all_that_is_known_of_it(shelf: Shelf) ->
     )
     answer = shelf.search(store, "how many violins in a string quartet")
     best = answer.hits[0]
-    assert (best.text, best.file_id, best.filename) == (MUSIC, files[1], "quartets.md")
+    assert (best.chunk.text, best.file_id, best.filename) == (MUSIC, files[1], "quartets.md")
     assert best.attributes == wish
     assert [type(best.attributes[key]) for key in wish] == [str, int, bool, float]
-    assert (best.ordinal, best.start, best.end) == (1, len(SHIPS) + 1, len(SHIPS) + 1 + len(MUSIC))
+    assert (best.chunk.ordinal, best.chunk.start, best.chunk.end) == (1, len(SHIPS) + 1, len(SHIPS) + 1 + len(MUSIC))
     scores = [hit.score for hit in answer.hits]
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)
@@ -117,7 +117,7 @@ def test_several_questions_are_merged_without_duplicates(shelf: Shelf) -> None:
     answer = shelf.search(store, Query((MUSIC, FOOD, "violins and flour"), limit=4))
     assert set(texts_of(answer)[:2]) == {MUSIC, FOOD}
     assert len(set(texts_of(answer))) == len(answer.hits) == 4
-    by_text = {hit.text: hit for hit in answer.hits}
+    by_text = {hit.chunk.text: hit for hit in answer.hits}
     assert (by_text[MUSIC].stages.question, by_text[FOOD].stages.question) == (0, 1)
     alone = shelf.search(store, Query((MUSIC,)))
     assert by_text[MUSIC].score == pytest.approx(alone.hits[0].score)
@@ -137,7 +137,7 @@ def test_words_are_found_in_every_script(shelf: Shelf, text: str, question: str)
     others = ["上海是一座城市。", "大阪の電車は速い。", "เชียงใหม่อยู่ทางเหนือ", FOOD, "AB 1300 und max retry"]
     store, _ = one_each(shelf, [*others, text])
     hits = shelf.search(store, Query((question,), vector_weight=0, keyword_weight=1)).hits
-    assert hits[0].text == text
+    assert hits[0].chunk.text == text
     assert hits[0].stages.keyword > max(hit.stages.keyword for hit in hits[1:])
 
 

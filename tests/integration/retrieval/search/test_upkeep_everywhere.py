@@ -21,7 +21,9 @@ def found(shelf: Shelf, store: StoreId) -> list[tuple[str, float]]:
     query = Query(("row 77 of the rows",), limit=20)
     snapshot = shelf.snapshots.at(store, shelf.catalog.generation(store))
     vector = mixture(ROWS, WIDTH, 5)[77]
-    return [(hit.text, round(hit.stages.vector, 5)) for hit in shelf.searcher.answer(snapshot, query, [vector]).hits]
+    return [
+        (hit.chunk.text, round(hit.stages.vector, 5)) for hit in shelf.searcher.answer(snapshot, query, [vector]).hits
+    ]
 
 
 def manifest(shelf: Shelf, store: StoreId) -> Manifest:
