@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,15 +21,20 @@ import numpy as np
 from benchmarks._served import Library, free_port
 
 AT_ONCE: Final = 2_000
-EFFORT: Final = 100  # of their graphs, where the caller may choose
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Where it is, and what loading took."""
+    """Where it is, what loading took, and how its graph is told how widely to search."""
 
     task: dict[str, Any]
     load_seconds: float
+    widen: Callable[[int], None] | None = None  # for those that do not take it with each search
+
+    def with_effort(self, effort: int) -> dict[str, Any]:
+        if self.widen is not None:
+            self.widen(effort)
+        return {**self.task, "effort": effort}
 
 
 def there(*modules: str) -> bool:
@@ -48,28 +53,37 @@ def chroma(at: Library) -> Iterator[Served | None]:
         return
     port = free_port()
     program = Path(sys.executable).with_name("chroma")
-    with tempfile.TemporaryDirectory(prefix="carrel-chroma-") as folder, _quiet() as quiet:
-        words = [str(program), "run", "--path", folder, "--port", str(port), "--host", "127.0.0.1"]
-        process = subprocess.Popen(words, stdout=quiet, stderr=quiet, env={**os.environ, "ANONYMIZED_TELEMETRY": "0"})
-        try:
+    with tempfile.TemporaryDirectory(prefix="carrel-chroma-") as folder, _quiet() as quiet, ExitStack() as running:
+
+        def start() -> Any:
+            words = [str(program), "run", "--path", folder, "--port", str(port), "--host", "127.0.0.1"]
+            environment = {**os.environ, "ANONYMIZED_TELEMETRY": "0"}
+            process = subprocess.Popen(words, stdout=quiet, stderr=quiet, env=environment)
+            running.callback(process.wait, 30)
+            running.callback(process.terminate)
             _wait_for(port, process)
             client = importlib.import_module("chromadb").HttpClient("127.0.0.1", port)
-            space = {"hnsw": {"space": "ip", "ef_search": EFFORT, "max_neighbors": 16}}
-            collection = client.create_collection("items", configuration=space, embedding_function=None)
-            begun = time.perf_counter()
-            for rows, vectors, shares, texts in _parts(at):
-                collection.add(
-                    ids=[str(row) for row in rows],
-                    embeddings=vectors,
-                    metadatas=[{"share": float(share)} for share in shares],
-                    documents=texts,
-                )
-            spent = time.perf_counter() - begun
-            path = f"/api/v2/tenants/default_tenant/databases/default_database/collections/{collection.id}/query"
-            yield Served({"kind": "chroma", "address": f"127.0.0.1:{port}", "path": path}, spent)
-        finally:
-            process.terminate()
-            process.wait(30)
+            space = {"hnsw": {"space": "ip", "max_neighbors": 16}}
+            return client.get_or_create_collection("items", configuration=space, embedding_function=None)
+
+        def widen(effort: int) -> None:
+            """An opened graph keeps to the effort that it was opened with."""
+            collection.modify(configuration={"hnsw": {"ef_search": effort}})
+            running.close()
+            start()
+
+        collection = start()
+        begun = time.perf_counter()
+        for rows, vectors, shares, texts in _parts(at):
+            collection.add(
+                ids=[str(row) for row in rows],
+                embeddings=vectors,
+                metadatas=[{"share": float(share)} for share in shares],
+                documents=texts,
+            )
+        spent = time.perf_counter() - begun
+        path = f"/api/v2/tenants/default_tenant/databases/default_database/collections/{collection.id}/query"
+        yield Served({"kind": "chroma", "address": f"127.0.0.1:{port}", "path": path}, spent, widen)
 
 
 @contextmanager
@@ -100,7 +114,7 @@ def pgvector(at: Library) -> Iterator[Served | None]:
                 connection.execute("CREATE INDEX ON items (share)")
                 connection.execute("VACUUM ANALYZE items")
                 spent = time.perf_counter() - begun
-            yield Served({"kind": "pgvector", "address": address, "effort": EFFORT}, spent)
+            yield Served({"kind": "pgvector", "address": address}, spent)
         finally:
             server.cleanup()
 
@@ -139,7 +153,7 @@ def milvus(at: Library) -> Iterator[Served | None]:
             client.create_index("items", index)
             client.load_collection("items")
             spent = time.perf_counter() - begun
-            yield Served({"kind": "milvus", "address": address, "effort": EFFORT}, spent)
+            yield Served({"kind": "milvus", "address": address}, spent)
         finally:
             server.stop()
 
