@@ -180,19 +180,16 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
     vectors, queries = np.load(task["vectors"], mmap_mode="r"), np.load(task["queries"])
     shares = np.load(task["row_shares"])
     find = KINDS[task["kind"]]({**task, "serial": task["serial"]}, queries)
-    if task["recall_alone"]:
-        return {"recall": {"all": _recall(vectors, queries, alone(find, len(queries), None)[1])}}
     told: dict[str, Any] = {"recall": {}, "p50": {}, "p95": {}, "qps": {}}
-    for share in (None, *task["shares"]):
+    for share in task["asked"]:
         count = len(queries) if share is None else 60
-        alone(find, min(count, 60 if share else count), share)  # warm, and the questions' vectors remembered
-        taken, found = alone(find, count, share)
         name = "all" if share is None else str(share)
+        alone(find, count, share)  # warm, and the questions' vectors remembered
+        taken, found = alone(find, count, share)
         told["p50"][name], told["p95"][name] = float(np.median(taken)), float(np.quantile(taken, 0.95))
-        allowed = np.flatnonzero(shares < share) if share is not None else None
-        rows = vectors if allowed is None else vectors[allowed]
-        told["recall"][name] = _recall(vectors, queries[:count], found, rows)
-        if task["clients"]:
+        allowed = None if share is None else vectors[np.flatnonzero(shares < share)]
+        told["recall"][name] = _recall(vectors, queries[:count], found, allowed)
+        if task["clients"] and not task["recall_alone"]:
             told["qps"][name] = together(task, queries, share, task["clients"], task["seconds"])
     return told
 

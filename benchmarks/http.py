@@ -5,8 +5,8 @@
 
 Peers run one after another, and Carrel before and after each, so that what disturbs one disturbs the other. Everyone
 answers with text, attribute and score of ten rows. A peer's graph is searched with the least effort of EFFORTS that
-finds 99 in 100 of the nearest ten, or with the most. `--effort N` gives all of them that instead. `--peers ""` asks
-nobody else.
+finds 99 in 100 of the nearest ten, for each filter by itself, or with the most. `--effort N` is for all of them,
+whatever they find. `--peers ""` asks nobody else.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -75,18 +75,31 @@ class Driver:
         self._seconds = seconds
         self._serial = 1
 
-    def fitting(self, served: Served, efforts: Sequence[int]) -> dict[str, Any]:
-        """The task with the least effort that finds enough, or with the most."""
+    def fitting(self, served: Served, efforts: Sequence[int]) -> dict[float | None, int]:
+        """For each filter the least effort that finds enough, or the most."""
+        chosen: dict[float | None, int] = {}
         for effort in efforts:
-            task = served.with_effort(effort)
-            if len(efforts) > 1 and self.measure({**task, "recall_alone": True})["recall"]["all"] >= ENOUGH:
-                break
-        return task
+            left = [share for share in NAMES if share not in chosen]
+            if effort != efforts[-1]:
+                found = self.measure({**served.with_effort(effort), "asked": left, "recall_alone": True})["recall"]
+                left = [share for share in left if found[_key(share)] >= ENOUGH]
+            chosen |= dict.fromkeys(left, effort)
+        return chosen
+
+    def together(self, served: Served, efforts: Mapping[float | None, int]) -> dict[str, dict[str, float]]:
+        """A peer, each filter with its effort."""
+        told: dict[str, dict[str, float]] = {}
+        for effort in sorted(set(efforts.values())):
+            asked = [share for share in NAMES if efforts[share] == effort]
+            for what, figures in self.measure({**served.with_effort(effort), "asked": asked}).items():
+                told.setdefault(what, {}).update(figures)
+        return told
 
     def measure(self, task: dict[str, Any], *, clients: int = CLIENTS) -> dict[str, dict[str, float]]:
         self._serial += 1_000_000_000  # no request is ever like one of an earlier measurement
         whole = {
             "recall_alone": False,
+            "asked": list(NAMES),
             **task,
             "vectors": str(self.at.vectors),
             "queries": str(self.at.queries),
@@ -124,6 +137,10 @@ class Driver:
             return one, self.carrel(url)
 
 
+def _key(share: float | None) -> str:
+    return "all" if share is None else str(share)
+
+
 def _alone(driver: Driver, at: Library) -> Iterator[Figure]:
     with searchable(at) as url:
         ours = driver.carrel(url, clients=0)
@@ -159,11 +176,12 @@ def _beside(driver: Driver, name: str, efforts: Sequence[int]) -> Iterator[Figur
         if served is None:
             yield Figure(name, "not installed: make bench-deps")
             return
-        task = driver.fitting(served, efforts)
-        theirs = driver.measure(task)
+        fitting = driver.fitting(served, efforts)
+        theirs = driver.together(served, fitting)
     one, many = driver.both()
     yield Figure(f"{name}: load and index", served.load_seconds, "s")
-    yield Figure(f"{name}: effort of its graph", task["effort"])
+    for share, effort in fitting.items():
+        yield Figure(f"{name}: effort of its graph, {NAMES[share]}", effort)
     yield from _compared(name, theirs, one, many)
 
 
@@ -182,7 +200,7 @@ def _compared(
         most = {"Chroma": 0.6, "Milvus": 1.0}[name]
         yield Figure("Carrel, 1 client p50", mine, "ms", name, mine / other, f"≤ {most} times", mine / other <= most)
     for share, label in NAMES.items():
-        key = "all" if share is None else str(share)
+        key = _key(share)
         ours, them = many["qps"][key], theirs["qps"][key]
         least = 2.0 if share is not None else 2.5 if name == "Chroma" else 1.1
         recalls = f"recall {many['recall'][key]:.3f} against {theirs['recall'][key]:.3f}"
