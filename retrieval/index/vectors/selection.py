@@ -47,7 +47,6 @@ class Place:
 @dataclass(frozen=True, slots=True, eq=False)
 class Selection:
     count: int  # rows selected
-    total: int  # rows there are
     masks: tuple[Mask | None, ...]  # by segment, as given; None for all
     by_segment: tuple[int, ...]  # rows selected in each segment
     by_pool: tuple[int, ...]  # rows selected in each pool
@@ -57,10 +56,6 @@ class Selection:
     by_group: tuple[int, ...]  # rows selected in each group of codes
     in_lists: tuple[Rows | None, ...]  # by group of codes: selected rows of each list, where lists are chosen
     few: bool  # whether to score the selected rows and look at no codes
-
-    @property
-    def share(self) -> float:
-        return self.count / self.total if self.total else 0.0
 
 
 def select(
@@ -82,7 +77,7 @@ def select(
     by_pool = [0] * len(pools)
     for place, wanted in zip(places, by_segment, strict=True):
         by_pool[place.pool] += wanted
-    count, total = sum(by_segment), sum(place.rows for place in places)
+    count = sum(by_segment)
     width = pools[0].matrix.shape[1] if pools else 1
     few = few_rows is not None and (count <= few_rows or count * 4 * width <= FEW_BYTES)
     named = tuple(
@@ -94,7 +89,7 @@ def select(
         for mask, rows, wanted in zip(whole, named, by_pool, strict=True)
     )
     ids = None if few or all(mask is None for mask in masks) else RowFilter(_bits(pools, whole))
-    return Selection(count, total, masks, by_segment, tuple(by_pool), named, filters, ids, (), (), few)
+    return Selection(count, masks, by_segment, tuple(by_pool), named, filters, ids, (), (), few)
 
 
 def _mask_of(number: int, pool: Pool, places: Sequence[Place], masks: Sequence[Mask | None]) -> Mask | None:

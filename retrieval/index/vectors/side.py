@@ -24,7 +24,6 @@ from retrieval.index.vectors.selection import Mask, Pool, Selection, select
 
 SMALL_BYTES: Final = 32 * 2**20  # of such copies in one store; what does not fit is read where it lies
 DEPTH: Final = 10  # recall is promised over so many hits
-FEWEST_CANDIDATES: Final = 300  # however few rows are selected
 SPARE: Final = 16  # one in so many rows more than are wanted
 FEW_ROWS: Final = 12_000  # of a store with split segments: scored one by one, since lists far away hold them too
 
@@ -157,7 +156,7 @@ class VectorSide:
         coded = self.codebook.project_query(query)
         scanned = self._scan([at for at, pool in enumerate(self._pools) if not pool.coded], query, k, selection)
         visits = [group.visit(coded, rows) for group, rows in zip(self._groups, selection.in_lists, strict=True)]
-        asked = Asked(query, k, _scaled(effort.candidates, selection.share), selection)
+        asked = Asked(query, k, effort.candidates, selection)
         looks = [
             self._look_at(at, visit, visit.nearest(effort.probes, asked.candidates(0)), asked)
             for at, visit in enumerate(visits)
@@ -264,11 +263,6 @@ def _whole_first(looks: Sequence[Look]) -> list[Look]:
     """Of a group that was scanned as a whole, that alone."""
     whole = {one.group: one for one in reversed(looks) if one.guesses is None}
     return [one for one in looks if whole.get(one.group, one) is one]
-
-
-def _scaled(candidates: int, share: float) -> int:
-    """Of fewer rows fewer are mistaken for the best: by the root of the share, as between stores of those sizes."""
-    return max(round(candidates * math.sqrt(share)), min(candidates, FEWEST_CANDIDATES))
 
 
 def _scan(pool: Pool, query: Matrix, k: int, named: Rows | None, allowed: RowFilter | None) -> Scored:
