@@ -5,10 +5,12 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from select import select
 
 import psutil
 import pytest
 
+from carrel.protocol import DROPPED_BYTES
 from tests.support.server import KEY, Server, run_server
 from tests.support.whole import pause
 from tests.support.wire import assert_is
@@ -142,6 +144,44 @@ def test_heads_that_are_too_large(impatient: Server) -> None:
     assert "headers" in refused(impatient, head("GET", "/healthz", *(f"x-{n}: {n}" for n in range(9000))), 431)
     assert "headers" in refused(impatient, b"GET /" + b"a" * 3_000_000, 431)
     assert "headers" in refused(impatient, head("GET", "/" + "a" * 70_000), 431)
+
+
+def test_a_refused_client_that_goes_on_sending_hears_why(impatient: Server) -> None:
+    with closing(connected(impatient)) as client:
+        client.sendall(head("GET", "/healthz", "x-large: " + "a" * 70_000))
+        until(lambda: bool(select([client], [], [], 0)[0]), lambda: "nothing was answered")
+        for _ in range(3):  # the second is what finds a closed connection
+            client.sendall(b"a" * 1000)
+            pause(0.05)
+        received = b""
+        while piece := client.recv(1 << 16):  # to its end, and not to a connection that was reset
+            received += piece
+    assert received.startswith(b"HTTP/1.1 431 ")
+
+
+def test_what_is_no_request_behind_one_that_is_under_way(impatient: Server, caplog: pytest.LogCaptureFixture) -> None:
+    assert "not valid HTTP" in refused(impatient, head("GET", "/v1/files") + b"\0\0\0\r\n\r\n", 400)
+    with impatient.http() as http:  # whatever became of the first has become of it by now
+        assert http.get("/v1/files").status_code == 200
+    assert not [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"]
+
+
+def test_a_refused_client_is_not_listened_to_for_long(impatient: Server) -> None:
+    silent, loud = connected(impatient), connected(impatient)
+    with closing(silent), closing(loud):
+        for client in (silent, loud):
+            client.sendall(head("GET", "/healthz", "x-large: " + "a" * 70_000))
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            loud.sendall(bytes(DROPPED_BYTES + (32 << 20)))
+
+        def is_closed() -> bool:
+            try:
+                silent.send(b"a")
+            except OSError:
+                return True
+            return False
+
+        until(is_closed, lambda: "the connection stays open")
 
 
 @pytest.mark.parametrize(
