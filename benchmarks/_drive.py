@@ -183,24 +183,22 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {"recall": {}, "p50": {}, "p95": {}, "qps": {}}
     for share in task["asked"]:
         count = len(queries) if share is None else 60
-        name = "all" if share is None else str(share)
+        name = key_of(share)
         alone(find, count, share)  # warm, and the questions' vectors remembered
         taken, found = alone(find, count, share)
         told["p50"][name], told["p95"][name] = float(np.median(taken)), float(np.quantile(taken, 0.95))
-        allowed = None if share is None else vectors[np.flatnonzero(shares < share)]
-        told["recall"][name] = _recall(vectors, queries[:count], found, allowed)
-        if task["clients"] and not task["recall_alone"]:
+        allowed = np.asarray(vectors if share is None else vectors[np.flatnonzero(shares < share)])
+        best = np.partition(queries[:count] @ allowed.T, -DEPTH, axis=1)[:, -DEPTH:]
+        scores = [scored(vectors, query, one) for query, one in zip(queries[:count], found, strict=True)]
+        told["recall"][name] = recall(scores, list(np.sort(best, axis=1)[:, ::-1]))
+        if task["clients"]:
             told["qps"][name] = together(task, queries, share, task["clients"], task["seconds"])
     return told
 
 
-def _recall(
-    vectors: np.ndarray, queries: np.ndarray, found: list[list[int]], allowed: np.ndarray | None = None
-) -> float:
-    rows = np.asarray(vectors if allowed is None else allowed)
-    best = np.partition(queries @ rows.T, -DEPTH, axis=1)[:, -DEPTH:]
-    exact = np.sort(best, axis=1)[:, ::-1]
-    return recall([scored(vectors, query, one) for query, one in zip(queries, found, strict=True)], list(exact))
+def key_of(share: float | None) -> str:
+    """By what a measurement is told."""
+    return "all" if share is None else str(share)
 
 
 def scored(vectors: np.ndarray, query: np.ndarray, rows: list[int]) -> np.ndarray:

@@ -23,7 +23,7 @@ from typing import Any, Final
 import httpx
 import numpy as np
 
-from benchmarks._drive import Http
+from benchmarks._drive import Http, key_of
 from benchmarks._peer_servers import PEERS, Served
 from benchmarks._served import KEY, Library, api, library, searchable
 from benchmarks._shelves import Shelf
@@ -81,8 +81,8 @@ class Driver:
         for effort in efforts:
             left = [share for share in NAMES if share not in chosen]
             if effort != efforts[-1]:
-                found = self.measure({**served.with_effort(effort), "asked": left, "recall_alone": True})["recall"]
-                left = [share for share in left if found[_key(share)] >= ENOUGH]
+                found = self.measure({**served.with_effort(effort), "asked": left}, clients=0)["recall"]
+                left = [share for share in left if found[key_of(share)] >= ENOUGH]
             chosen |= dict.fromkeys(left, effort)
         return chosen
 
@@ -98,7 +98,6 @@ class Driver:
     def measure(self, task: dict[str, Any], *, clients: int = CLIENTS) -> dict[str, dict[str, float]]:
         self._serial += 1_000_000_000  # no request is ever like one of an earlier measurement
         whole = {
-            "recall_alone": False,
             "asked": list(NAMES),
             **task,
             "vectors": str(self.at.vectors),
@@ -135,10 +134,6 @@ class Driver:
             one = self.carrel(url, clients=0)
         with searchable(self.at, processes=PROCESSES) as url:
             return one, self.carrel(url)
-
-
-def _key(share: float | None) -> str:
-    return "all" if share is None else str(share)
 
 
 def _alone(driver: Driver, at: Library) -> Iterator[Figure]:
@@ -200,7 +195,7 @@ def _compared(
         most = {"Chroma": 0.6, "Milvus": 1.0}[name]
         yield Figure("Carrel, 1 client p50", mine, "ms", name, mine / other, f"≤ {most} times", mine / other <= most)
     for share, label in NAMES.items():
-        key = _key(share)
+        key = key_of(share)
         ours, them = many["qps"][key], theirs["qps"][key]
         least = 2.0 if share is not None else 2.5 if name == "Chroma" else 1.1
         recalls = f"recall {many['recall'][key]:.3f} against {theirs['recall'][key]:.3f}"

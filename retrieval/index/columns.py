@@ -112,10 +112,8 @@ class Column:
         if np.count_nonzero(inside) < len(positions):
             found = iter(self.values(positions[inside]))
             return [next(found) if one else None for one in inside.tolist()]
-        kinds, numbers = self.kinds.values[positions].tolist(), self.numbers.values[positions].tolist()
-        if kinds.count(FRACTION) == len(kinds):
-            return cast("list[AttributeValue | None]", numbers)
-        columns = zip(positions.tolist(), kinds, numbers, strict=True)
+        kinds, numbers = self.kinds.values[positions], self.numbers.values[positions]
+        columns = zip(positions.tolist(), kinds.tolist(), numbers.tolist(), strict=True)
         return [self._value(position, kind, number) for position, kind, number in columns]
 
     def _value(self, position: int, kind: int, number: float) -> AttributeValue | None:

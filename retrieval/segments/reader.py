@@ -7,6 +7,7 @@ by all processes of the machine, survives `close` and the file's deletion, and m
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Self
 
@@ -96,21 +97,20 @@ class Segment:
         # Titles and headings repeat within an answer.
         strings = {number: self.string(number) for number in {*columns[layout.TITLE], *columns[layout.TABLE_HEADER]}}
         paths = {number: self.path(number) for number in set(columns[layout.PATH])}
-        return list(
-            map(
-                StoredChunk,
-                self.document_of(places).tolist(),
-                columns[layout.ORDINAL],
-                columns[layout.START],
-                columns[layout.END],
-                self._texts(places),
-                columns[layout.TOKENS],
-                [place or None for place in columns[layout.PLACE]],
-                map(strings.__getitem__, columns[layout.TITLE]),
-                map(paths.__getitem__, columns[layout.PATH]),
-                map(strings.__getitem__, columns[layout.TABLE_HEADER]),
-            )
+        fields = zip(  # as StoredChunk has them
+            self.document_of(places).tolist(),
+            columns[layout.ORDINAL],
+            columns[layout.START],
+            columns[layout.END],
+            self._texts(places),
+            columns[layout.TOKENS],
+            [place or None for place in columns[layout.PLACE]],
+            map(strings.__getitem__, columns[layout.TITLE]),
+            map(paths.__getitem__, columns[layout.PATH]),
+            map(strings.__getitem__, columns[layout.TABLE_HEADER]),
+            strict=True,
         )
+        return list(starmap(StoredChunk, fields))
 
     def text(self, row: int) -> str:
         return self.texts([row])[0]

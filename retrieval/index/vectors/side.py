@@ -251,7 +251,7 @@ class VectorSide:
     def _best(self, found: Sequence[Scored], k: int) -> VectorHits:
         ids, scores = _joined(found)
         if len(scores) > k:
-            best = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
+            best = scores >= _last_of_best(scores, k)
             ids, scores = ids[best], scores[best]
         place = self._first_ids.searchsorted(ids, side="right") - 1
         segments, rows = self._by_id[place], ids - self._first_ids[place]
@@ -285,8 +285,10 @@ def _joined(found: Sequence[Scored]) -> Scored:
 def _bar(found: Sequence[Scored], depth: int) -> float:
     """The score that a row must reach to be among the best so far."""
     scores = _joined(found)[1]
-    if len(scores) < depth:
-        return -math.inf
+    return -math.inf if len(scores) < depth else _last_of_best(scores, depth)
+
+
+def _last_of_best(scores: Matrix, count: int) -> float:
     scores = scores.copy()
-    scores.partition(len(scores) - depth)
-    return float(scores[len(scores) - depth])
+    scores.partition(len(scores) - count)
+    return float(scores[len(scores) - count])
